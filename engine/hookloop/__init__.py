@@ -1,0 +1,77 @@
+"""A small PyTorch training engine that fires a pluggy hook at every training event.
+
+What needs torch is imported when it is first asked for, so that ``import hookloop`` takes milliseconds and a plugin
+module can be read by the command line without it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hookloop._version import __version__
+from hookloop.control import SkipBackward, SkipBatch, SkipEpoch, SkipStep
+from hookloop.errors import (
+    ConfigError,
+    DataError,
+    HookloopError,
+    PluginConfigError,
+    PluginError,
+    PluginHookError,
+    PluginIncompatibleError,
+    PluginLoadError,
+)
+from hookloop.interval import Interval, Trigger
+from hookloop.markers import hookimpl
+
+if TYPE_CHECKING:
+    from hookloop.engine import Engine
+    from hookloop.plugin_config import PluginConfig
+    from hookloop.run import Run
+    from hookloop.session import Result
+    from hookloop.task import SupervisedTask, Task
+
+__all__ = [
+    "ConfigError",
+    "DataError",
+    "Engine",
+    "HookloopError",
+    "Interval",
+    "PluginConfig",
+    "PluginConfigError",
+    "PluginError",
+    "PluginHookError",
+    "PluginIncompatibleError",
+    "PluginLoadError",
+    "Result",
+    "Run",
+    "SkipBackward",
+    "SkipBatch",
+    "SkipEpoch",
+    "SkipStep",
+    "SupervisedTask",
+    "Task",
+    "Trigger",
+    "__version__",
+    "hookimpl",
+]
+
+_LAZY = {
+    "Engine": "hookloop.engine",
+    "PluginConfig": "hookloop.plugin_config",
+    "Result": "hookloop.session",
+    "Run": "hookloop.run",
+    "SupervisedTask": "hookloop.task",
+    "Task": "hookloop.task",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'hookloop' has no attribute '{name}'")
+    import importlib
+
+    return getattr(importlib.import_module(_LAZY[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,156 @@
+"""What happens between steps and between epochs: counting, limits, validation, and the boundary phases.
+
+A boundary always passes the same phases in the same order: metrics exist before anyone decides, decisions are agreed
+on before anyone saves, saves are done before anyone reports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from hookloop.control import Control
+from hookloop.errors import DataError
+from hookloop.interval import Interval, Trigger
+from hookloop.loaders import check_ended, start_epoch
+
+if TYPE_CHECKING:
+    from hookloop.manager import Hooks
+    from hookloop.records import Records
+    from hookloop.run import Run
+    from hookloop.schedules import Unit
+
+Agree = Callable[[Control], None]
+
+
+class Boundary:
+    """The engine's part between two steps of one run.
+
+    ``validate`` runs a validation. ``agree`` is set when there are several ranks, to make them hold the same proposals.
+    """
+
+    def __init__(
+        self,
+        hooks: Hooks,
+        records: Records,
+        *,
+        log_every: Interval,
+        validate_every: Interval | None,
+        validate: Callable[[Run], None],
+        max_seconds: float | None = None,
+    ) -> None:
+        self.hooks = hooks
+        self.records = records
+        self.log_trigger = Trigger(log_every)
+        self.log_steps = log_every.count if log_every.unit == "step" else 0  # asked each step, so without a call
+        self.validate_trigger = Trigger(validate_every) if validate_every is not None else None
+        self.validates_in_epoch = validate_every is not None and validate_every.unit != "epoch"
+        self.validate = validate
+        self.max_seconds = max_seconds
+        self.agree: Agree | None = None
+
+    def finished(self, run: Run) -> bool:
+        """Return whether training is over: a limit is reached, or a stop was agreed on."""
+        config = run.config
+        if run.outcome is not None:
+            return True
+        if config.max_steps is not None and run.step >= config.max_steps:
+            return True
+        return config.max_epochs is not None and run.epoch >= config.max_epochs
+
+    def begin_epoch(self, run: Run) -> None:
+        """Start the iterator of the next epoch, or of the rest of one that a resumed run was stopped in."""
+        start_epoch(run)
+
+    def stop_epoch(self, run: Run) -> None:
+        """Note that training is over; an epoch whose every batch was trained on is complete all the same.
+
+        After a signal it is not: the validation that belongs to it is left to the resumed run.
+        """
+        if run.outcome in (None, "stopped") and run.batch_index == run.batches_per_epoch:
+            run.exhausted = True
+
+    def exhausted(self, run: Run) -> None:
+        """Note that the data of this epoch has ended; raises DataError when there was none, or less than announced."""
+        run.exhausted = True
+        check_ended(run.loaders["train"], "train", run.epoch, run.batch_index + len(run.window))
+        if self.hooks.on_data_exhausted:
+            self.hooks.on_data_exhausted(run)
+
+    def after_step(self, run: Run) -> None:
+        """Pass the boundary after a completed step; one at which nothing happens costs next to nothing."""
+        log_due = run.step % self.log_steps == 0 if self.log_steps else self.log_trigger.due(run)
+        if self.validates_in_epoch and self.validate_trigger is not None and self.validate_trigger.due(run):
+            self.validate(run)
+            log_due = True
+        hooks = self.hooks
+        own = log_due or run.control.pending or self.max_seconds is not None or self.agree is not None
+        if own or hooks.decide or hooks.persist or hooks.report:
+            self.phases(run, fetch=log_due)
+
+    def end_epoch(self, run: Run, *, validate: bool = True) -> None:
+        """Validate if it is due, count the epoch, and pass the boundary after it."""
+        if run.batch_index == 0 and run.config.max_epochs is None:
+            raise DataError(f"epoch {run.epoch + 1} was skipped before its first step, and nothing else ends this run")
+        run.epoch += 1
+        due = self.validate_trigger is not None and self.validate_trigger.due_at_epoch(run)
+        if validate and due:
+            self.validate(run)
+        self.schedule(run, "epoch")
+        if self.hooks.on_epoch_end:
+            self.hooks.on_epoch_end(run)
+        self.log_trigger.due_at_epoch(run)
+        self.phases(run, fetch=True)
+
+    def schedule(self, run: Run, unit: Unit) -> None:
+        """Set the learning rates of the schedules that count in *unit*."""
+        counting = [schedule for schedule in run.schedules if schedule.unit == unit]
+        for schedule in counting:
+            schedule.apply(run)
+        if counting and self.hooks.on_schedule_step:
+            self.hooks.on_schedule_step(run)
+
+    def phases(self, run: Run, *, fetch: bool) -> None:
+        """Metrics, decide, agree, persist, report."""
+        hooks = self.hooks
+        if fetch and run.store:
+            self.publish(run)
+        if hooks.decide:
+            hooks.decide(run)
+        if self.max_seconds is not None and run.elapsed_seconds >= self.max_seconds:
+            run.request_stop(f"max_seconds = {self.max_seconds:g} is over")
+        if run.control.pending or self.agree is not None:
+            self.settle(run)
+        if hooks.persist:
+            hooks.persist(run)
+        run.control.save_reason = None
+        if hooks.report:
+            hooks.report(run)
+
+    def publish(self, run: Run) -> None:
+        """Read what was logged since the last boundary, in one copy, and hand it on as floats."""
+        metrics = run.store.fetch()
+        run.metrics.update(metrics)
+        self.records.write_metrics(run, metrics)
+        if self.hooks.on_metrics:
+            self.hooks.on_metrics(run, metrics)
+
+    def settle(self, run: Run) -> None:
+        """Make proposals decisions: the one place where a run is told to stop."""
+        control, hooks = run.control, self.hooks
+        if self.agree is not None:
+            self.agree(control)
+        control.pending = False
+        if run.outcome is not None:
+            return
+        if control.signal is not None:
+            run.outcome = control.outcome_of_signal()
+            control.save_reason = control.save_reason or run.outcome
+            if run.outcome == "interrupted" and hooks.on_interrupt:
+                hooks.on_interrupt(run)
+            if run.outcome == "preempted" and hooks.on_preempted:
+                hooks.on_preempted(run, control.signal)
+        elif control.stop_reason is not None:
+            run.outcome = "stopped"
+            if hooks.on_stop_requested:
+                hooks.on_stop_requested(run, control.stop_reason)

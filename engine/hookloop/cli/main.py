@@ -1,0 +1,61 @@
+"""Runs a command line from its words to its exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from cyclopts import CycloptsError
+
+from hookloop.cli.app import make_app
+from hookloop.cli.failures import report
+from hookloop.cli.output import silence
+
+if TYPE_CHECKING:
+    from cyclopts import App
+
+WRONG_USAGE = 2
+
+
+def run(words: Sequence[str]) -> int:
+    """Run the command that *words* say and return its exit code; nothing but SystemExit is raised.
+
+    0 is completed or stopped, 1 failed, 2 a wrong command line, configuration or plugin, 130 interrupted, and 143
+    preempted.
+    """
+    try:
+        return call(*make_app(words))
+    except BrokenPipeError as error:
+        if stdout_is_open():
+            return report(error, as_json="--json" in words)
+        silence()
+        return 1
+    except (Exception, KeyboardInterrupt) as error:
+        return report(error, as_json="--json" in words)
+
+
+def call(app: App, words: Sequence[str]) -> int:
+    """Parse *words* and call the command; what a plugin's command returns is its exit code, or else is printed."""
+    try:
+        result: int = app(
+            list(words),
+            exit_on_error=False,
+            print_error=False,
+            result_action="print_non_int_return_int_as_exit_code",
+        )
+    except CycloptsError as error:
+        # Another command that runs inside of this one reports its own usage.
+        place = " ".join(["hookloop", *(error.command_chain or ())])
+        print(f"{place}: {error}\nSee: {place} --help", file=sys.stderr)
+        return WRONG_USAGE
+    return result
+
+
+def stdout_is_open() -> bool:
+    """Return whether somebody still reads standard output; a pipe may have broken elsewhere."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return False
+    return True

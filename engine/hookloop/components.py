@@ -1,0 +1,172 @@
+"""The parts that a configuration names: a task, a loss, an optimizer, a schedule, a metric, and their options."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hookloop.config import ConfigTree, dotted
+from hookloop.config.tree import where
+from hookloop.errors import ConfigError, HookloopError, Problem, suggest
+from hookloop.locations import import_location, is_location, parse_location
+from hookloop.names import canonical
+
+Factory = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Component:
+    """What stands in one table: ``use`` and the options beside it.
+
+    ``use`` is a provided name, ``path.py:attr``, ``module:attr``, or what Python code gave in its place. ``path`` is
+    the table's key, ``tree`` knows where everything was written.
+    """
+
+    path: tuple[str, ...]
+    use: Any
+    options: Mapping[str, Any]
+    tree: ConfigTree
+
+    def as_table(self) -> dict[str, Any]:
+        """Return the table that describes this component from anywhere."""
+        base = self.tree.base((*self.path, "use"))
+        return {"use": portable(self.use, base) if isinstance(self.use, str) else named(self.use), **self.options}
+
+    def problem(self, message: str, key: str = "use") -> Problem:
+        """Return *message* with the place of *key*, or of the table when the key was not written."""
+        path = (*self.path, key)
+        return Problem(where(self.tree, path), dotted(path if self.tree.value(path) is not None else self.path), message)
+
+    def error(self, message: str, key: str = "use") -> ConfigError:
+        """Return *message* as the error of this table."""
+        return ConfigError([self.problem(message, key)])
+
+
+def portable(use: str, base: Path | None = None) -> str:
+    """Return *use* with the path of a file made absolute, from the directory *base*."""
+    if not use.rpartition(":")[0].endswith(".py") and not use.endswith(".py"):
+        return use
+    location = parse_location(use, base)
+    file = str(Path(location.container).resolve())
+    return f"{file}:{location.attribute}" if location.attribute else file
+
+
+def named(value: object) -> str:
+    """Return the name by which an object that Python code gave is shown."""
+    kind = value if hasattr(value, "__qualname__") else type(value)
+    return f"{getattr(kind, '__module__', '?')}:{getattr(kind, '__qualname__', repr(kind))}"
+
+
+def read_component(tree: ConfigTree, path: tuple[str, ...], default_use: str | None = None) -> Component | None:
+    """Return the component that *path* describes, or None when there is nothing; ConfigError when ``use`` is missing.
+
+    A value that is no table is short for a table with that ``use`` alone.
+    """
+    value = tree.value(path)
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        return Component(path, value, {}, tree)
+    use = value.get("use", default_use)
+    component = Component(path, use, {key: each for key, each in value.items() if key != "use"}, tree)
+    if use is None or use == "":
+        raise component.error(f'says not what to use: write use = "NAME" or use = "file.py:attr" below [{dotted(path)}].')
+    return component
+
+
+def find_factory(component: Component, offered: Mapping[str, Factory], kind: str) -> Factory:
+    """Return what ``use`` names: one of the *offered* names, or code of the user's own.
+
+    Raises ConfigError, with a suggestion for a misspelt name and the cause for code that cannot be imported.
+    """
+    use = component.use
+    if callable(use):
+        return use  # type: ignore[no-any-return]
+    if not isinstance(use, str):
+        raise component.error(f"got {use!r}; a {kind} is a name, path.py:attr, module:attr or, in Python, a callable.")
+    if is_location(use):
+        return import_own(component, kind)
+    names = {canonical(name).replace("-", "_"): name for name in offered}
+    wanted = canonical(use).replace("-", "_")
+    if wanted in names:
+        return offered[names[wanted]]
+    listed = ", ".join(sorted(offered)) or "none"
+    raise component.error(
+        f"there is no {kind} '{use}'.{suggest(wanted, names)} Offered by the active plugins: {listed}. "
+        'Code of your own is use = "path.py:attr" or "module:attr"; a plugin that offers more must be installed and on.'
+    )
+
+
+def import_own(component: Component, kind: str) -> Factory:
+    """Import the user's code that ``use`` names."""
+    base = component.tree.base((*component.path, "use"))
+    try:
+        found = import_location(parse_location(component.use, base))
+    except HookloopError:
+        raise
+    except (Exception, SystemExit) as error:
+        place = last_line(error, component.use, base)
+        raise component.error(f"'{component.use}' cannot be imported: {type(error).__name__}: {error}{place}") from error
+    if not callable(found):
+        raise component.error(f"'{component.use}' is {found!r}; a {kind} must be callable.")
+    return found
+
+
+def last_line(error: BaseException, use: str, base: Path) -> str:
+    """Return `` (file.py:12)`` for the innermost line of the user's own file in the traceback of *error*."""
+    file, traceback, line = (base / use.rpartition(":")[0]).resolve(), error.__traceback__, 0
+    while traceback is not None:
+        if Path(traceback.tb_frame.f_code.co_filename) == file:
+            line = traceback.tb_lineno
+        traceback = traceback.tb_next
+    return f" ({file}:{line})" if line else ""
+
+
+def check_options(component: Component, factory: Factory, *, given: Sequence[str] = ()) -> None:
+    """Raise ConfigError for options that *factory* does not take, and for required ones that are missing.
+
+    *given* are the names of the positional arguments that the engine passes itself.
+    """
+    try:
+        parameters = list(inspect.signature(factory).parameters.values())
+    except (TypeError, ValueError):
+        return  # written in C: it has no signature to ask, and says itself what it does not take
+    named = [each for each in parameters[len(given) :] if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
+    names = [each.name for each in named]
+    anything = any(each.kind is each.VAR_KEYWORD for each in parameters)
+    problems = [
+        component.problem(f"unknown option.{suggest(key, names)} It takes: {', '.join(names) or 'none'}.", key)
+        for key in component.options
+        if key not in names and not anything
+    ]
+    problems += [
+        component.problem(f"needs the option '{each.name}'.")
+        for each in named
+        if each.default is each.empty and each.name not in component.options
+    ]
+    if problems:
+        raise ConfigError(problems)
+
+
+def call_factory(component: Component, factory: Factory, *arguments: Any, **more: Any) -> Any:
+    """Call *factory* with *arguments* and the options; what it raises for a bad value is the table's ConfigError."""
+    try:
+        return factory(*arguments, **component.options, **more)
+    except HookloopError:
+        raise
+    except (TypeError, ValueError) as error:
+        if innermost_is(error, factory):
+            raise component.error(f"{error}") from error
+        raise
+
+
+def innermost_is(error: BaseException, factory: Factory) -> bool:
+    """Return whether *error* was raised by the call of *factory* itself, as a refusal of its arguments."""
+    code = getattr(factory if inspect.isroutine(factory) else getattr(factory, "__init__", None), "__code__", None)
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return traceback is not None and (code is None or traceback.tb_frame.f_code in (code, call_factory.__code__))

@@ -1,0 +1,76 @@
+"""Secrets: `{ env = "NAME" }` in a table stands for an environment variable, and nothing secret is shown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from hookloop.config.keys import Key, Location, dotted
+from hookloop.config.tree import ConfigTree, Origin, Table, where
+from hookloop.errors import Problem, suggest
+
+HIDDEN = "***"
+
+_SECRET_NAME = re.compile(
+    r"secret|passw|passphrase|credential|api_?key|access_?key|private_?key|auth_?token|(?:^|_)(?:key|tokens?|pwd)$"
+)
+# Names of a tokenizer's own vocabulary, which end like a secret's name.
+_VOCABULARY = re.compile(r"(?:bos|eos|pad|unk|sep|cls|mask|special|additional_special)_tokens?$")
+
+
+def is_reference(value: object) -> bool:
+    """Whether *value* is a table with exactly the key ``env``, and in it a name."""
+    return isinstance(value, Mapping) and list(value) == ["env"] and isinstance(value["env"], str)
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a value under the key *name* is likely a secret: ``api_key``, ``dbPassword``, ``HF-TOKEN``."""
+    folded = re.sub(r"(?<=[a-z])(?=[A-Z])|[-. ]", "_", name).lower()
+    return bool(_SECRET_NAME.search(folded)) and not _VOCABULARY.search(folded)
+
+
+def resolve_secrets(
+    table: Mapping[str, Any],
+    environ: Mapping[str, str],
+    tree_or_origin: ConfigTree | Origin | None = None,
+    prefix: Key = (),
+) -> tuple[Table, list[Problem]]:
+    """Return *table* with each reference replaced by its variable's text, and a problem for each missing variable.
+
+    *table* itself is never a reference, whatever its keys. A missing variable leaves an empty text, so that the other
+    options can still be checked. *tree_or_origin* and *prefix*, the table's own path, say where problems stand.
+    """
+    problems: list[Problem] = []
+
+    def resolved(value: Any, path: Location) -> Any:
+        if is_reference(value):
+            return variable(value["env"], path)
+        if isinstance(value, Mapping):
+            return {key: resolved(inner, (*path, key)) for key, inner in value.items()}
+        if isinstance(value, list | tuple):
+            return [resolved(inner, (*path, index)) for index, inner in enumerate(value)]
+        return value
+
+    def variable(name: str, path: Location) -> str:
+        if name not in environ:
+            message = f"the environment variable '{name}' is not set.{suggest(name, environ)} Set it before the run."
+            problems.append(Problem(where(tree_or_origin, path), dotted(path), message))
+        return environ.get(name, "")
+
+    return {key: resolved(value, (*prefix, key)) for key, value in table.items()}, problems
+
+
+def redact(table: Mapping[str, Any]) -> Table:
+    """Return *table* for display: references as they are, ``***`` for text under a name that looks like a secret's."""
+    return {key: _redacted(value, is_secret_name(key)) for key, value in table.items()}
+
+
+def _redacted(value: Any, secret: bool) -> Any:
+    if is_reference(value):
+        return value
+    if isinstance(value, Mapping):
+        return {key: _redacted(inner, secret or is_secret_name(key)) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_redacted(inner, secret) for inner in value]
+    return HIDDEN if secret and isinstance(value, str) else value

@@ -1,0 +1,80 @@
+"""How training is steered from the outside: skips, proposals to stop or save, and signals.
+
+Everything here is a proposal until the engine settles it at a step boundary, on all ranks at once. A signal handler
+only sets a flag: it may run in the middle of a backward pass.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Literal
+
+Outcome = Literal["completed", "stopped", "interrupted", "preempted", "failed"]
+
+
+class Skip(Exception):  # noqa: N818 - these are control flow, not errors
+    """Base of the exceptions by which a hook or a task leaves out a part of the training."""
+
+
+class SkipBatch(Skip):
+    """Leave out this micro-batch: it counts as seen, and gives no gradient."""
+
+
+class SkipBackward(Skip):
+    """Leave out the backward pass of this micro-batch."""
+
+
+class SkipStep(Skip):
+    """Leave out this optimizer update: its gradients are dropped and the step is not counted."""
+
+
+class SkipEpoch(Skip):
+    """Leave the rest of this epoch, its validation included, and go on with the next."""
+
+
+class Control:
+    """The proposals of one run; ``pending`` is True from the first proposal until the engine has settled it."""
+
+    def __init__(self) -> None:
+        self.stop_reason: str | None = None
+        self.save_reason: str | None = None
+        self.signal: int | None = None
+        self.pending = False
+
+    def outcome_of_signal(self) -> Outcome:
+        """Return what the noted signal makes of the run."""
+        return "interrupted" if self.signal == signal.SIGINT else "preempted"
+
+    def on_signal(self, number: int, frame: FrameType | None) -> None:
+        """Note the signal; a second Ctrl-C does not wait for a step boundary."""
+        if number == signal.SIGINT and self.signal == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.signal = number
+        self.pending = True
+
+
+@contextmanager
+def handled_signals(control: Control) -> Iterator[None]:
+    """Listen to Ctrl-C, SIGTERM and SIGUSR1 for the time of a fit, and put back what was there before.
+
+    Python delivers signals to the main thread alone; in any other thread this does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGUSR1"):
+        numbers.append(signal.SIGUSR1)
+    # A signal that the parent asked to ignore, as `nohup` and a shell's background jobs do, stays ignored.
+    before = {number: signal.getsignal(number) for number in numbers if signal.getsignal(number) != signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, control.on_signal)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)

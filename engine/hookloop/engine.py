@@ -1,0 +1,143 @@
+"""`Engine`: the Python side of what a TOML file and the command line say, by the same names."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+
+from hookloop.config import ConfigTree
+from hookloop.errors import ConfigError
+from hookloop.interval import Interval
+from hookloop.options import Precision
+from hookloop.plan import Plan, make_plan
+from hookloop.selection import read_python
+
+if TYPE_CHECKING:
+    from hookloop.session import Result
+    from hookloop.task import Task
+
+Clock = Callable[[], float]
+Part = Any  # a name, (name, {options}), or a callable
+
+
+class RunKeywords(TypedDict, total=False):
+    """Every key of ``[run]``; see `hookloop.options.RunOptions` for what each means."""
+
+    name: str
+    seed: int
+    max_epochs: int | None
+    max_steps: int | None
+    max_seconds: float | None
+    device: str
+    precision: Precision
+    accumulate: int
+    clip_grad_norm: float | None
+    clip_grad_value: float | None
+    log_every: str | Interval
+    validate_every: str | Interval
+    threads: int | None
+    deterministic: bool
+    runs_dir: str | Path
+    run_dir: str | Path | None
+    overwrite: bool
+
+
+class Engine:
+    """Trains a task.
+
+    Args:
+        task: what to train, or a function that makes it; seeds are set before the function is called.
+        loss: a name, ``(name, {options})``, or any ``callable(output, target)``.
+        optimizer: a name, ``(name, {options})``, or any ``callable(params)``.
+        schedule: a name, ``(name, {options})``, or any ``callable(progress, lr) -> lr``.
+        metrics: name → options, or a metric, or a function of ``(output, target)``.
+        plugins: names, ``(name, {options})``, or plugin objects.
+        clock: seconds that only go forward; everything that the engine measures and limits goes by it.
+        run: every key of ``[run]``.
+
+    Nothing is checked or built before `fit`, `validate`, `test` or `predict` is called. Each of them raises
+    ConfigError with all problems at once, a PluginError that names the plugin, and whatever the user's code raises.
+    """
+
+    def __init__(
+        self,
+        task: Task | Callable[[], Task],
+        *,
+        loss: Part = None,
+        optimizer: Part = None,
+        schedule: Part = None,
+        metrics: Mapping[str, Part] | None = None,
+        plugins: Iterable[Any] = (),
+        clock: Clock = time.monotonic,
+        **run: Unpack[RunKeywords],
+    ) -> None:
+        self.task = task
+        self.loss = loss
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.metrics = metrics
+        self.plugins = plugins
+        self.clock = clock
+        self.run_options = run
+        self._last: Result | None = None
+
+    def fit(self, *, resume: Mapping[str, Any] | None = None) -> Result:
+        """Train, and return how it ended. *resume* is the ``state`` of an earlier result, to go on from there."""
+        self._last = self._execute("train", resume=resume)
+        return self._last
+
+    def validate(self) -> Result:
+        """Compute the loss and the metrics on the validation data; after `fit`, in its run directory."""
+        return self._execute("validate")
+
+    def test(self) -> Result:
+        """Compute the loss and the metrics on the test data; after `fit`, in its run directory."""
+        return self._execute("test")
+
+    def predict(self) -> Result:
+        """Predict; the plugins take the outputs. After `fit`, in its run directory."""
+        return self._execute("predict")
+
+    def _execute(self, command: Any, *, resume: Mapping[str, Any] | None = None) -> Result:
+        from hookloop.session import execute
+
+        adds_to = None if command == "train" else self._last
+        return execute(self.plan(), command, clock=self.clock, environ=os.environ, resume=resume, adds_to=adds_to)
+
+    def plan(self) -> Plan:
+        """Return the checked configuration, with the plugins loaded."""
+        tables = {
+            "run": dict(self.run_options),
+            "task": {"use": self.task},
+            "loss": part("loss", self.loss),
+            "optimizer": part("optimizer", self.optimizer),
+            "schedule": part("schedule", self.schedule),
+            "metrics": {name: metric_part(name, each) for name, each in (self.metrics or {}).items()},
+        }
+        given, problems = read_python(list(self.plugins))
+        if problems:
+            raise ConfigError(problems)
+        tree = ConfigTree.from_python({name: table for name, table in tables.items() if table})
+        return make_plan(tree, given=given, environ=os.environ)
+
+
+def part(name: str, given: Part) -> dict[str, Any] | None:
+    """Return *given* as the table ``[name]`` would have it."""
+    if given is None:
+        return None
+    if isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], Mapping):
+        return {**given[1], "use": given[0]}
+    if isinstance(given, str) or callable(given):
+        return {"use": given}
+    raise ConfigError(f"Engine({name}={given!r}): expected a name, a pair (name, {{options}}), or a callable.")
+
+
+def metric_part(name: str, given: Part) -> dict[str, Any]:
+    """Return *given* as the table ``[metrics.name]`` would have it."""
+    if isinstance(given, Mapping):
+        return {"use": name, **given}
+    return {"use": given} if hasattr(given, "update") else part(f"metrics[{name!r}]", given) or {"use": name}
+

@@ -1,0 +1,104 @@
+"""Validation, test and prediction: the model in evaluation mode, without gradients, leaving no trace in training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+
+from hookloop.loaders import check_ended, walk
+from hookloop.markers import hookimpl
+from hookloop.rng import preserved_rng
+
+if TYPE_CHECKING:
+    from hookloop.manager import Hooks
+    from hookloop.run import Run, Stage
+
+PREFIX: dict[Stage, str] = {"validate": "val", "test": "test"}
+
+
+@contextmanager
+def evaluating(run: Run, stage: Stage) -> Iterator[None]:
+    """Set *stage*, evaluation mode and no gradients, and put everything back: each module's own mode, the batch, RNG.
+
+    Modes are put back module by module: a layer that the user froze in evaluation mode stays frozen.
+    """
+    before = run.stage, run.batch, run.output, run.loss
+    modes = [(module, module.training) for module in run.model.modules()]
+    run.stage = stage
+    run.model.eval()
+    try:
+        with torch.no_grad(), preserved_rng(run.device):
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training
+        run.stage, run.batch, run.output, run.loss = before
+
+
+class Evaluation:
+    """The default of ``run_validation``, which tests as well, and of ``run_predict``."""
+
+    role = "actor"
+
+    def __init__(self, hooks: Hooks) -> None:
+        self.hooks = hooks
+
+    def evaluate(self, run: Run, stage: Literal["validate", "test"]) -> None:
+        """Run one validation or test between its start and its end events."""
+        name = "validation" if stage == "validate" else "test"
+        with evaluating(run, stage):
+            self.fire(f"on_{name}_start", run)
+            self.hooks.run_validation(run)
+            if run.control.signal is not None:
+                # Part of the data gives no metric: a checkpoint comes first now, and a resumed run validates anew.
+                run.store.discard(PREFIX[stage] + "/")
+                return
+            self.fire(f"on_{name}_end", run)
+
+    def predict(self, run: Run) -> None:
+        """Run one prediction between its start and its end events."""
+        with evaluating(run, "predict"):
+            self.fire("on_predict_start", run)
+            self.hooks.run_predict(run)
+            self.fire("on_predict_end", run)
+
+    @hookimpl(trylast=True)
+    def run_validation(self, run: Run) -> bool:
+        """Walk once over the data of ``run.stage`` and log the loss, averaged by samples."""
+        name, prefix = ("validation", "val") if run.stage == "validate" else ("test", "test")
+        for batch in self.batches(run):
+            self.fire(f"on_{name}_batch_start", run, batch)
+            run.output, run.loss = self.hooks.run_forward(run, batch)
+            if run.loss is not None:
+                run.store.add(f"{prefix}/loss", run.loss, run.task.batch_size(batch))
+            self.fire(f"on_{name}_batch_end", run, batch)
+        return True
+
+    @hookimpl(trylast=True)
+    def run_predict(self, run: Run) -> bool:
+        """Walk once over the data to predict."""
+        for batch in self.batches(run):
+            self.fire("on_predict_batch_start", run, batch)
+            run.output, _ = self.hooks.run_forward(run, batch)
+            self.fire("on_predict_batch_end", run, batch, run.output)
+        return True
+
+    def batches(self, run: Run) -> Iterator[Any]:
+        """Yield the batches of ``run.stage``, moved to the device, until the end or a signal."""
+        loader, count = run.loaders[run.stage], 0
+        for batch in walk(loader, run.epoch):
+            count += 1
+            run.batch = self.hooks.transfer_batch(run, batch) if self.hooks.transfer_batch else batch
+            yield run.batch
+            if run.control.signal is not None:
+                return
+        check_ended(loader, run.stage, run.epoch, count)
+
+    def fire(self, hook: str, run: Run, *given: Any) -> None:
+        """Call *hook* if anyone implements it."""
+        call: Callable[..., Any] | None = getattr(self.hooks, hook)
+        if call:
+            call(run, *given)

@@ -1,0 +1,208 @@
+"""Holds the plugins of one run: registration through pluggy, one order for all hooks, errors with a name on them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from hookloop.control import Skip
+from hookloop.dispatch import Timing, freeze
+from hookloop.errors import PluginConfigError, PluginHookError
+from hookloop.loading import LoadedPlugin
+from hookloop.markers import PROJECT, hook_info
+from hookloop.ordering import sort_plugins
+
+log = logging.getLogger("hookloop.plugins")
+
+
+class Hooks:
+    """One attribute a hook: None when nobody implements it, else the function that calls everyone who does."""
+
+    __slots__: tuple[str, ...] = ()
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Callable[..., Any]: ...
+
+
+def make_hooks(specifications: Sequence[type]) -> Hooks:
+    """Return the hooks of *specifications*, all None.
+
+    They are slots: a step looks at some thirty of them, and the slots of one group lie side by side in memory, where a
+    dictionary of this size is spread over three times as much.
+    """
+    names = tuple(name for each in specifications for name, function in vars(each).items() if is_hook(function))
+    hooks: Hooks = type("Hooks", (Hooks,), {"__slots__": names})()
+    for name in names:
+        setattr(hooks, name, None)
+    return hooks
+
+
+def is_hook(function: object) -> bool:
+    """Return whether a member of a specification class specifies a hook."""
+    return hasattr(function, "__hookloop__")
+
+
+@dataclass
+class Failure:
+    """What a tolerated plugin did wrong, for the end summary."""
+
+    plugin: str
+    hook: str
+    step: int
+    error: str
+    count: int = 1
+    disabled: bool = False
+
+
+class PluginManager:
+    """The plugin set of a run. Every change of the set freezes ``hooks`` anew, also in the middle of a run."""
+
+    def __init__(self, specifications: Sequence[type], *, order: Sequence[str] = (), rank: int = 0) -> None:
+        self.hooks = make_hooks(specifications)
+        self.failures: list[Failure] = []
+        self._specifications = tuple(specifications)
+        self._order = tuple(order)
+        self._rank = rank
+        self._loaded: list[LoadedPlugin] = []
+        self._timings: dict[tuple[str, str], Timing] = {}
+        self._pluggy = pluggy.PluginManager(PROJECT)
+
+    def __iter__(self) -> Iterable[LoadedPlugin]:  # type: ignore[override]
+        """Iterate over the plugins in call order."""
+        return iter(tuple(self._loaded))
+
+    def __contains__(self, instance: str) -> bool:
+        return any(each.instance == instance for each in self._loaded)
+
+    def __getitem__(self, instance: str) -> Any:
+        """Return the plugin object that is registered as *instance*; KeyError when there is none."""
+        return self._find(instance).plugin
+
+    def register(self, *plugins: LoadedPlugin) -> None:
+        """Add *plugins*; a name that is taken is a `PluginConfigError`."""
+        names = [each.instance for each in self._loaded]
+        for each in plugins:
+            if each.instance in names:
+                raise PluginConfigError(each.instance, each.distribution, "this name is taken by another plugin.")
+            names.append(each.instance)
+        self._rebuild([*self._loaded, *plugins])
+
+    def unregister(self, instance: str) -> Any:
+        """Take a plugin out and return it; its hooks are not called again. KeyError when it is not there."""
+        removed = self._find(instance)
+        self._rebuild([each for each in self._loaded if each is not removed])
+        return removed.plugin
+
+    def chain(self, hook: str) -> list[str]:
+        """Return the names of the plugins that implement *hook*, in the order in which they are called."""
+        caller = getattr(self._pluggy.hook, hook)
+        return [each.plugin_name for each in reversed(caller.get_hookimpls())]
+
+    def timings(self) -> list[Timing]:
+        """Return the time per plugin and hook, the slowest first."""
+        used = (each for each in self._timings.values() if each.calls)
+        return sorted(used, key=lambda each: each.seconds, reverse=True)
+
+    def state_dict(self) -> dict[str, dict[str, Any]]:
+        """Return ``{instance: {"version": ..., "state": ...}}`` of each plugin that has a state."""
+        return {
+            each.instance: {"version": each.version, "state": each.plugin.state_dict()}
+            for each in self._loaded
+            if hasattr(each.plugin, "state_dict")
+        }
+
+    def load_state_dict(self, states: Mapping[str, Mapping[str, Any]]) -> None:
+        """Give each plugin its state back; a plugin without a saved state, or a state without a plugin, is a warning."""
+        stateful = {each.instance: each for each in self._loaded if hasattr(each.plugin, "load_state_dict")}
+        for name in sorted(stateful.keys() - states.keys()):
+            log.warning("plugin '%s' has no state in this checkpoint and starts afresh", name)
+        for name in sorted(states.keys() - stateful.keys()):
+            log.warning("the checkpoint holds a state of plugin '%s', which is not active: it is dropped", name)
+        for name, each in stateful.items():
+            if name in states:
+                each.plugin.load_state_dict(states[name]["state"])
+
+    # What dispatch asks of its supervisor.
+
+    def timing(self, plugin: str, hook: str) -> Timing | None:
+        """Return the counter of a plugin's hook; the engine's own plugins have none."""
+        if self._find(plugin).builtin:
+            return None
+        return self._timings.setdefault((plugin, hook), Timing(plugin, hook))
+
+    def failed(self, timing: Timing, error: BaseException, arguments: tuple[Any, ...]) -> None:
+        """Put the plugin's name on *error* and raise it, unless the plugin's policy is to go on without it."""
+        if not isinstance(error, Exception) or isinstance(error, Skip) or not timing.plugin or culprit(error):
+            raise error
+        plugin = next((each for each in self._loaded if each.instance == timing.plugin), None)
+        step = getattr(arguments[0], "step", 0) if arguments else 0
+        if plugin is None:
+            raise error
+        if plugin.on_error == "raise":
+            blame(error, PluginHookError(plugin.instance, plugin.origin, timing.hook, step, error))
+            raise error
+        self._tolerate(plugin, timing.hook, step, error)
+
+    def _tolerate(self, plugin: LoadedPlugin, hook: str, step: int, error: Exception) -> None:
+        disable = plugin.on_error == "disable"
+        known = next((each for each in self.failures if (each.plugin, each.hook) == (plugin.instance, hook)), None)
+        if known is not None:
+            known.count += 1
+            return
+        self.failures.append(Failure(plugin.instance, hook, step, f"{type(error).__name__}: {error}", disabled=disable))
+        log.error(
+            "plugin '%s' (%s) failed in %s at step %d; %s, training goes on (on_error = \"%s\")",
+            plugin.instance,
+            plugin.origin,
+            hook,
+            step,
+            "it is switched off" if disable else "further failures there are only counted",
+            plugin.on_error,
+            exc_info=error,
+        )
+        if disable:
+            self.unregister(plugin.instance)
+
+    def _find(self, instance: str) -> LoadedPlugin:
+        for each in self._loaded:
+            if each.instance == instance:
+                return each
+        raise KeyError(instance)
+
+    def _rebuild(self, plugins: Sequence[LoadedPlugin]) -> None:
+        """Register all anew: pluggy calls in reverse order of registration, so only a fresh manager keeps our order."""
+        ordered = sort_plugins(plugins, self._order)
+        fresh = pluggy.PluginManager(PROJECT)
+        for specification in self._specifications:
+            fresh.add_hookspecs(specification)
+        for each in reversed(ordered):
+            fresh.register(each.plugin, name=each.instance)
+        self._pluggy, self._loaded = fresh, ordered
+        self._freeze()
+
+    def _freeze(self) -> None:
+        for specification in self._specifications:
+            for name, function in vars(specification).items():
+                if not is_hook(function):
+                    continue
+                info, caller = hook_info(function), getattr(self._pluggy.hook, name)
+                here = info.scope == "all" or self._rank == 0
+                implementations = list(reversed(caller.get_hookimpls())) if here else []
+                parameters = caller.spec.argnames + caller.spec.kwargnames
+                setattr(self.hooks, name, freeze(name, info, parameters, implementations, self))
+
+
+def blame(error: BaseException, verdict: PluginHookError) -> None:
+    """Remember on *error* whose it is: it travels unchanged, so that wrappers and skips work as in pluggy."""
+    error.__hookloop__ = verdict  # type: ignore[attr-defined]
+    error.add_note(str(verdict))
+
+
+def culprit(error: BaseException) -> PluginHookError | None:
+    """Return the error that names the plugin which raised *error*, or None when it was not a plugin."""
+    return getattr(error, "__hookloop__", None)

@@ -1,0 +1,171 @@
+"""What a run leaves on disk: its directory with ``config.toml``, ``run.json`` and ``metrics.jsonl``."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import time
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hookloop.errors import ConfigError
+
+if TYPE_CHECKING:
+    from hookloop.run import Run
+
+log = logging.getLogger("hookloop")
+
+CONFIG, RECORD, METRICS, LATEST = "config.toml", "run.json", "metrics.jsonl", "latest"
+
+
+def holds_run(directory: Path) -> bool:
+    """Return whether *directory* has anything of a run in it."""
+    return any((directory / name).exists() for name in (CONFIG, RECORD, METRICS))
+
+
+def make_directory(runs_dir: Path, name: str, run_dir: Path | None, *, overwrite: bool, resume: bool) -> Path:
+    """Create and return the directory of a run: *run_dir*, or a new ``runs_dir/name/ID`` with ``latest`` beside it.
+
+    Raises ConfigError for a directory that holds a run, unless it is to be overwritten or resumed, and for one that
+    cannot be written.
+    """
+    try:
+        if run_dir is None:
+            return new_directory(runs_dir / name)
+        if holds_run(run_dir) and not (overwrite or resume):
+            raise ConfigError(
+                f"{run_dir} holds a run already. Continue it with --resume, replace it with --overwrite, or choose "
+                "another --run-dir."
+            )
+        run_dir.mkdir(parents=True, exist_ok=True)
+        if overwrite and not resume:
+            remove_run(run_dir)
+        return run_dir
+    except OSError as error:
+        place = run_dir or runs_dir / name
+        raise ConfigError(f"the run directory {place} cannot be made: {error}. Choose another with --run-dir.") from error
+
+
+def new_directory(parent: Path) -> Path:
+    """Create ``parent/ID``, where IDs sort by time, and point ``latest`` at it."""
+    parent.mkdir(parents=True, exist_ok=True)
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    for attempt in range(1000):
+        directory = parent / (f"{stamp}-{attempt}" if attempt else stamp)
+        try:
+            directory.mkdir()
+        except FileExistsError:
+            continue
+        point_latest(parent, directory)
+        return directory
+    raise FileExistsError(f"{parent / stamp} and a thousand like it exist")
+
+
+def point_latest(parent: Path, directory: Path) -> None:
+    """Make ``parent/latest`` a link to *directory*; where the file system has no links, a file with its name."""
+    fresh = parent / f".{LATEST}-{os.getpid()}"
+    try:
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(directory.name, target_is_directory=True)
+    except OSError:
+        fresh.write_text(directory.name + "\n", encoding="utf-8")
+    fresh.replace(parent / LATEST)
+
+
+def remove_run(directory: Path) -> None:
+    """Remove the engine's own files of an earlier run; what plugins and users put there is theirs."""
+    for name in (CONFIG, RECORD, METRICS):
+        (directory / name).unlink(missing_ok=True)
+
+
+class Records:
+    """Writes the files of one run; a rank other than 0 writes none."""
+
+    def __init__(self, directory: Path, *, writes: bool = True) -> None:
+        self.directory = directory
+        self.writes = writes
+        self.history: list[dict[str, float]] = []
+        self._metrics: int | None = None
+        self._facts: dict[str, Any] = {}
+
+    def write_config(self, text: str) -> None:
+        """Write the resolved configuration."""
+        if self.writes:
+            replace_file(self.directory / CONFIG, text)
+
+    def write_record(self, **facts: Any) -> None:
+        """Add *facts* to ``run.json``, which is replaced as a whole, so that a reader never sees half of it."""
+        self._facts.update(facts)
+        if self.writes:
+            replace_file(self.directory / RECORD, json.dumps(to_json(self._facts), indent=2) + "\n")
+
+    def write_metrics(self, run: Run, metrics: Mapping[str, float]) -> None:
+        """Append one row to ``metrics.jsonl``.
+
+        One write of a whole line to a file that is opened for appending: a kill leaves all of the row or nothing.
+        JSON has no NaN and no infinity; they are written as the strings ``"NaN"``, ``"Infinity"``, ``"-Infinity"``,
+        which ``float()`` reads.
+        """
+        row = {"step": run.step, "epoch": run.epoch, "time": time.time(), **metrics}
+        self.history.append(row)
+        if not self.writes:
+            return
+        if self._metrics is None:
+            drop_torn_line(self.directory / METRICS)
+            self._metrics = os.open(self.directory / METRICS, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        os.write(self._metrics, (json.dumps(to_json(row)) + "\n").encode())
+
+    def close(self) -> None:
+        """Close the log."""
+        if self._metrics is not None:
+            os.close(self._metrics)
+            self._metrics = None
+
+
+def drop_torn_line(path: Path) -> None:
+    """Cut off a last line without an end, which a machine that lost power may leave."""
+    if not path.exists():
+        return
+    data = path.read_bytes()
+    whole = data.rfind(b"\n") + 1
+    if whole < len(data):
+        log.warning("%s ended in the middle of a line: the line is dropped", path)
+        os.truncate(path, whole)
+
+
+def read_metrics(path: Path) -> list[dict[str, float]]:
+    """Return the rows of a ``metrics.jsonl``, NaN and infinities as floats, without a torn last line."""
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [from_json(json.loads(line)) for line in lines if line.endswith("\n")]
+
+
+def from_json(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Undo `to_json` for one row."""
+    return {key: float(value) if value in ("NaN", "Infinity", "-Infinity") else value for key, value in row.items()}
+
+
+def to_json(value: Any) -> Any:
+    """Return *value* with floats that JSON lacks as strings, and anything else that it lacks as text."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+    if isinstance(value, Mapping):
+        return {str(key): to_json(each) for key, each in value.items()}
+    if isinstance(value, (str, int, float)) or value is None:
+        return value
+    if isinstance(value, Iterable):
+        return [to_json(each) for each in value]
+    return str(value)
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Write *text* beside *path* and put it in its place, so that the file is always a whole one."""
+    fresh = path.with_name(f".{path.name}-{os.getpid()}")
+    with fresh.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)

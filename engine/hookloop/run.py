@@ -1,0 +1,202 @@
+"""The one object that is handed around: every hook takes a `Run` first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from hookloop.control import Control, Outcome
+
+if TYPE_CHECKING:
+    import torch
+
+    from hookloop.manager import PluginManager
+    from hookloop.metrics import MetricStore
+    from hookloop.options import RunOptions
+    from hookloop.schedules import Schedule
+    from hookloop.task import Task
+
+Stage = Literal["train", "validate", "test", "predict"]
+
+
+class Run:
+    """The state of one run.
+
+    Counters count completed things: in ``on_step_end`` the step is already counted, in ``on_epoch_end`` the epoch, and
+    those of an epoch stay readable until the next ``on_epoch_start``.
+
+    Attributes:
+        config: the options of ``[run]``.
+        settings: the whole resolved configuration, as written to ``config.toml``.
+        task, model, optimizers, schedules: what is trained, with what.
+        device: where, as a ``torch.device``. ``precision``: ``"fp32"``, ``"bf16-mixed"`` or ``"fp16-mixed"``.
+        rank, world_size: this process, and how many there are.
+        directory: the run directory.
+        plugins: the plugin set, with ``register`` and ``unregister``.
+        metrics: the newest known value of each metric, plain floats.
+        batch, output, loss: of the current micro-batch. ``loss`` is not divided by the accumulation.
+        window: the micro-batches of the current update. ``micro_batch``: which of them is being worked on, from 0.
+        stage: ``"train"``, ``"validate"``, ``"test"`` or ``"predict"``.
+        outcome: None until it is known, then ``completed``, ``stopped``, ``interrupted``, ``preempted`` or ``failed``.
+        epoch, step: completed epochs and optimizer updates. ``batch_index``: completed micro-batches of this epoch.
+        samples: samples seen in training. ``batches_per_epoch``: None when the loader has no length.
+        best_checkpoint, last_checkpoint: set by whoever saves.
+        elapsed_seconds: since the run started, by the engine's clock.
+    """
+
+    __slots__ = (
+        "_started",
+        "batch",
+        "batch_index",
+        "batches",
+        "batches_per_epoch",
+        "best_checkpoint",
+        "clock",
+        "config",
+        "control",
+        "device",
+        "directory",
+        "epoch",
+        "exhausted",
+        "last_checkpoint",
+        "loaders",
+        "loss",
+        "metrics",
+        "micro_batch",
+        "model",
+        "optimizers",
+        "outcome",
+        "output",
+        "plugins",
+        "precision",
+        "rank",
+        "samples",
+        "schedules",
+        "settings",
+        "stage",
+        "step",
+        "store",
+        "task",
+        "window",
+        "world_size",
+    )
+
+    def __init__(
+        self,
+        *,
+        config: RunOptions,
+        settings: Mapping[str, Any],
+        plugins: PluginManager,
+        store: MetricStore,
+        control: Control,
+        clock: Callable[[], float],
+        directory: Path,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.config = config
+        self.settings = settings
+        self.plugins = plugins
+        self.store = store
+        self.control = control
+        self.clock = clock
+        self.directory = directory
+        self.rank = rank
+        self.world_size = world_size
+        self.precision = config.precision
+        self.stage: Stage = "train"
+        self.outcome: Outcome | None = None
+        self.metrics: dict[str, float] = {}
+        self.task: Task
+        self.model: torch.nn.Module
+        self.device: torch.device
+        self.optimizers: Sequence[torch.optim.Optimizer] = ()
+        self.schedules: Sequence[Schedule] = ()
+        self.loaders: dict[Stage, Any] = {}
+        self.batches: Iterator[Any] = iter(())
+        self.batches_per_epoch: int | None = None
+        self.exhausted = True
+        self.window: list[Any] = []
+        self.micro_batch = 0
+        self.batch: Any = None
+        self.output: Any = None
+        self.loss: torch.Tensor | None = None
+        self.best_checkpoint: Path | None = None
+        self.last_checkpoint: Path | None = None
+        self.epoch = 0
+        self.step = 0
+        self.batch_index = 0
+        self.samples = 0
+        self._started = clock()
+
+    @property
+    def elapsed_seconds(self) -> float:
+        """Seconds since the run started, those before a resume included."""
+        return self.clock() - self._started
+
+    @property
+    def total_steps(self) -> int | None:
+        """How many optimizer updates this run will have made at its end, or None when nobody can know."""
+        planned = [] if self.config.max_steps is None else [self.config.max_steps]
+        if self.config.max_epochs is not None and self.batches_per_epoch is not None:
+            planned.append(self.config.max_epochs * -(-self.batches_per_epoch // self.config.accumulate))
+        return min(planned, default=None)
+
+    @property
+    def stop_requested(self) -> bool:
+        """True once somebody proposed to stop; the run goes on until the next step boundary."""
+        return self.control.stop_reason is not None or self.control.signal is not None
+
+    @property
+    def stop_reason(self) -> str | None:
+        """Why the run stops or stopped before its end, or None."""
+        return self.control.stop_reason
+
+    @property
+    def save_requested(self) -> bool:
+        """True in ``persist`` when a checkpoint was asked for; whoever saves need not reset it."""
+        return self.control.save_reason is not None
+
+    def log(self, name: str, value: float | torch.Tensor, *, weight: float = 1.0) -> None:
+        """Log *value* under *name*, such as ``train/accuracy``; until the next logging boundary nothing is read.
+
+        A tensor of one element stays on its device. Several values between two boundaries are averaged by *weight*.
+        Raises ValueError for a tensor of another size, TypeError for what is no number.
+        """
+        if isinstance(value, (int, float)):
+            self.store.add(name, value, weight)
+        elif not hasattr(value, "detach"):
+            self.store.add(name, float(value), weight)
+        elif value.numel() == 1:
+            # Whoever logs a running total goes on adding to it: what counts is the value of now.
+            self.store.add(name, value if value.is_cpu else value.detach().clone(), weight)
+        else:
+            raise ValueError(f"run.log('{name}'): wanted one number, got a tensor of shape {tuple(value.shape)}")
+
+    def request_stop(self, reason: str) -> None:
+        """Propose to stop after this step. The first reason is kept."""
+        if self.control.stop_reason is None:
+            self.control.stop_reason = reason
+            self.control.pending = True
+
+    def request_save(self, reason: str) -> None:
+        """Propose a checkpoint in the ``persist`` phase of the next boundary."""
+        self.control.save_reason = reason
+        self.control.pending = True
+
+    def load_counters(self, state: Mapping[str, Any]) -> None:
+        """Set the counters to those of a saved state."""
+        self.epoch, self.step = state["epoch"], state["step"]
+        self.batch_index, self.samples = state["batch_index"], state["samples"]
+        self._started = self.clock() - state["elapsed_seconds"]
+
+    def counters(self) -> dict[str, int | float]:
+        """Return the counters by name, ``elapsed_seconds`` with them."""
+        return {
+            "epoch": self.epoch,
+            "step": self.step,
+            "batch_index": self.batch_index,
+            "samples": self.samples,
+            "elapsed_seconds": self.elapsed_seconds,
+        }

@@ -1,0 +1,378 @@
+"""One run from its first event to its last, whatever happens in between."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hookloop import build
+from hookloop.boundary import Boundary
+from hookloop.builtin import active
+from hookloop.control import Control, Outcome, handled_signals
+from hookloop.describe import config_text, describe_plugins, fingerprint_of, resolved, versions
+from hookloop.errors import ConfigError
+from hookloop.evaluation import Evaluation
+from hookloop.hookspecs import SPECIFICATIONS
+from hookloop.loop import Loop
+from hookloop.manager import Failure, PluginManager, culprit
+from hookloop.metrics import MetricStore
+from hookloop.plan import Plan
+from hookloop.records import Records, holds_run, make_directory
+from hookloop.rng import seed_everything
+from hookloop.run import Run, Stage
+from hookloop.task import LOADERS
+from hookloop.state import load_rng_state, load_run_state, run_state
+from hookloop.topology import Topology, agreement, check_same_everywhere, find_topology
+
+log = logging.getLogger("hookloop")
+
+Command = Stage  # "train" is what `fit` does
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a run ended, and what it left.
+
+    ``metrics`` holds the newest value of each metric, ``history`` the rows of ``metrics.jsonl``. ``state`` is the whole
+    state at the end, as a checkpoint would hold it. ``plugin_seconds`` is plugin → hook → seconds.
+    """
+
+    outcome: Outcome
+    stop_reason: str | None
+    directory: Path
+    metrics: Mapping[str, float]
+    history: list[dict[str, float]]
+    epoch: int
+    step: int
+    samples: int
+    elapsed_seconds: float
+    state: Mapping[str, Any]
+    plugin_seconds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    failures: tuple[Failure, ...] = ()
+    best_checkpoint: Path | None = None
+    last_checkpoint: Path | None = None
+
+
+@dataclass
+class Session:
+    """The parts of one run in the making, shared by the functions below."""
+
+    plan: Plan
+    command: Command
+    run: Run
+    records: Records
+    topology: Topology
+    resume: Mapping[str, Any] | None
+    weights: Path | None
+    loop: Loop
+    evaluation: Evaluation
+    begins: bool
+    told: BaseException | None = None
+
+
+def execute(
+    plan: Plan,
+    command: Command,
+    *,
+    clock: Callable[[], float],
+    environ: Mapping[str, str],
+    resume: Mapping[str, Any] | None = None,
+    adds_to: Result | None = None,
+    weights: Path | None = None,
+) -> Result:
+    """Run *command* as *plan* says and return how it ended; a failure is raised after every ending hook was called.
+
+    *resume* is a state to go on from, *adds_to* a run whose directory and counters this command goes on with,
+    *weights* a file to load the model from.
+    """
+    session = open_session(plan, command, clock, environ, resume, adds_to, weights)
+    run, hooks = session.run, session.run.plugins.hooks
+    error: BaseException | None = None
+    with torch_settings(plan), handled_signals(run.control):
+        try:
+            if hooks.on_run_start:
+                hooks.on_run_start(run)
+            prepare(session)
+            work(session)
+            run.outcome = run.outcome or "completed"
+        except BaseException as raised:
+            error = raised
+        error = finish(session, error)
+    if error is not None:
+        raise_named(error)
+    return result_of(session)
+
+
+def open_session(
+    plan: Plan,
+    command: Command,
+    clock: Callable[[], float],
+    environ: Mapping[str, str],
+    resume: Mapping[str, Any] | None,
+    adds_to: Result | None,
+    weights: Path | None,
+) -> Session:
+    """Make the run directory and register the plugins: everything before the first event."""
+    topology = find_topology(environ)
+    plugins = PluginManager(SPECIFICATIONS, order=plan.policy.order, rank=topology.rank)
+    place, begins = directory_of(plan, command, adds_to, resumes=resume is not None)
+    control = Control()
+    run = Run(
+        config=plan.options,
+        settings=resolved(plan),
+        plugins=plugins,
+        store=MetricStore(),
+        control=control,
+        clock=clock,
+        directory=place,
+        rank=topology.rank,
+        world_size=topology.world_size,
+    )
+    records = Records(place, writes=topology.rank == 0)
+    evaluation = Evaluation(plugins.hooks)
+    boundary = Boundary(
+        plugins.hooks,
+        records,
+        log_every=plan.options.log_every,
+        validate_every=plan.options.validate_every,
+        max_seconds=plan.options.max_seconds,
+        validate=lambda run: evaluation.evaluate(run, "validate") if "validate" in run.loaders else None,
+    )
+    loop = Loop(plugins.hooks, boundary)
+    plugins.register(*active.providers(), *plan.plugins)
+    if adds_to is not None:
+        run.load_counters(adds_to.state["counters"])
+    if begins:
+        write_beginning(records, plan, run)
+    return Session(plan, command, run, records, topology, resume, weights, loop, evaluation, begins)
+
+
+def directory_of(plan: Plan, command: Command, adds_to: Result | None, *, resumes: bool) -> tuple[Path, bool]:
+    """Return the run directory, and whether a new run begins in it.
+
+    An evaluation adds to a directory that holds a run, and leaves what that run wrote of itself as it is.
+    """
+    if adds_to is not None:
+        return adds_to.directory, False
+    options = plan.options
+    run_dir = None if options.run_dir is None else Path(options.run_dir)
+    adds = command != "train" and run_dir is not None and holds_run(run_dir)
+    place = make_directory(
+        Path(options.runs_dir), options.name, run_dir, overwrite=options.overwrite and not adds, resume=resumes or adds
+    )
+    return place, not adds
+
+
+def write_beginning(records: Records, plan: Plan, run: Run) -> None:
+    """Write the files that a run has from its start."""
+    records.write_config(config_text(plan))
+    records.write_record(
+        outcome=None,
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        versions=versions(),
+        seed=plan.options.seed,
+        plugins=describe_plugins(run.plugins),
+    )
+
+
+@contextmanager
+def torch_settings(plan: Plan) -> Iterator[None]:
+    """Set what ``[run]`` says of the whole process, and put it back afterwards."""
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    if plan.options.threads is not None:
+        torch.set_num_threads(plan.options.threads)
+    if plan.options.deterministic:
+        torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(deterministic)
+
+
+def prepare(session: Session) -> None:
+    """Build the task, the model and what trains it, in an order that depends on nothing but the configuration."""
+    plan, run, plugins = session.plan, session.run, session.run.plugins
+    seed_everything(plan.options.seed)
+    run.device = build.find_device(plan.options.device, session.topology.local_rank)
+    run.task = build.build_task(plan.task, build.offers(plugins, "provide_tasks", run))
+    run.task.run = run
+    if plan.loss is not None:
+        run.task.criterion = build.build_loss(plan.loss, build.offers(plugins, "provide_losses", run), run.device)
+    model = run.task.model.to(run.device)
+    run.model = run.task.model = plugins.hooks.prepare_model(run, model) if plugins.hooks.prepare_model else model
+    if session.weights is not None:
+        load_weights(run, session.weights)
+    metrics = build.build_metrics(plan, build.offers(plugins, "provide_metrics", run))
+    plugins.register(*active.workers(plan.options, run.device, metrics, session.loop, session.evaluation))
+    run.loaders = build.build_loaders(run, ("train", "validate") if session.command == "train" else (session.command,))
+    if session.command not in run.loaders:
+        raise ConfigError(f"{type(run.task).__name__} has no data to {session.command}: {LOADERS[session.command]} gave None")
+    if session.command == "train":
+        prepare_training(session)
+    if plugins.hooks.on_ready:
+        plugins.hooks.on_ready(run)
+
+
+def prepare_training(session: Session) -> None:
+    """Build optimizers and schedules, check that something ends the run, and put a saved state back."""
+    plan, run, plugins = session.plan, session.run, session.run.plugins
+    if plan.options.max_epochs is None and plan.options.max_steps is None and plan.options.max_seconds is None:
+        raise ConfigError("nothing ends this run: set run.max_epochs, run.max_steps or run.max_seconds.")
+    optimizers = build.build_optimizers(plan, run.task, build.offers(plugins, "provide_optimizers", run))
+    chain = plugins.hooks.prepare_optimizer
+    run.optimizers = tuple(chain(run, each) if chain else each for each in optimizers)
+    run.schedules = build.build_schedules(plan, run, build.offers(plugins, "provide_schedules", run))
+    session.loop.boundary.agree = agreement(session.topology)
+    check_same_everywhere(session.topology, fingerprint_of(plan, plugins))
+    if session.resume is not None:
+        load_run_state(run, session.resume)
+
+
+def load_weights(run: Run, path: Path) -> None:
+    """Load the model's state dict from *path*, executing no code that the file may hold."""
+    try:
+        state = torch.load(path, map_location=run.device, weights_only=True)
+        run.model.load_state_dict(state.get("model", state))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: there is no such file. --weights wants what torch.save(model.state_dict()) wrote.") from None
+    except Exception as error:
+        raise ConfigError(f"{path} cannot be loaded into {type(run.model).__name__}: {error}") from error
+
+
+def work(session: Session) -> None:
+    """Do what the command says."""
+    run = session.run
+    if session.command == "train":
+        fit(session)
+        return
+    if session.command == "predict":
+        session.evaluation.predict(run)
+    else:
+        session.evaluation.evaluate(run, session.command)
+    session.loop.boundary.phases(run, fetch=True)
+
+
+def fit(session: Session) -> None:
+    """Train between ``on_fit_start`` and ``on_fit_end``, which is called however training ends."""
+    run, hooks = session.run, session.run.plugins.hooks
+    run.model.train()
+    if session.resume is not None:
+        load_rng_state(run, session.resume)
+    error: BaseException | None = None
+    try:
+        if hooks.on_fit_start:
+            hooks.on_fit_start(run)
+        hooks.run_fit(run)
+        run.outcome = run.outcome or "completed"
+    except BaseException as raised:
+        error = tell(session, raised)
+    error = guarded(error, hooks.on_fit_end, run)
+    if error is not None:
+        raise error
+
+
+def tell(session: Session, error: BaseException) -> BaseException:
+    """Set the outcome that *error* means and tell the plugins, once; return *error*."""
+    run, hooks = session.run, session.run.plugins.hooks
+    if error is session.told:
+        return error
+    session.told = error
+    interrupts = isinstance(error, KeyboardInterrupt)
+    known = run.outcome == "interrupted"
+    run.outcome = "interrupted" if interrupts else "failed"
+    if interrupts and not known:
+        guarded(error, hooks.on_interrupt, run)
+    guarded(error, hooks.on_exception, run, error)
+    return error
+
+
+def finish(session: Session, error: BaseException | None) -> BaseException | None:
+    """Call the last hook and write the record; return what the run failed with, if it did.
+
+    What an ending hook raises never hides why the run ended: the first error stays, the others are notes on it.
+    """
+    run, hooks = session.run, session.run.plugins.hooks
+    if error is not None:
+        tell(session, error)
+    first = error
+    error = guarded(error, hooks.on_run_end, run, run.outcome)
+    if first is None and error is not None:
+        run.outcome = "failed"
+    if session.begins:
+        write_end(session, error)
+    session.records.close()
+    return error
+
+
+def write_end(session: Session, error: BaseException | None) -> None:
+    """Complete the run's record."""
+    run = session.run
+    session.records.write_record(
+        outcome=run.outcome,
+        stop_reason=run.stop_reason,
+        error=None if error is None else f"{type(error).__name__}: {error}",
+        ended=datetime.now(UTC).isoformat(timespec="seconds"),
+        counters=run.counters(),
+        metrics=run.metrics,
+        plugin_seconds=seconds_by_plugin(run),
+        failures=[vars(each) for each in run.plugins.failures],
+    )
+
+
+def guarded(error: BaseException | None, hook: Callable[..., Any] | None, *given: Any) -> BaseException | None:
+    """Call *hook*; return *error* with a note on what the hook raised, or that when there was no error yet."""
+    if hook is None:
+        return error
+    try:
+        hook(*given)
+    except BaseException as second:
+        if error is None:
+            return second
+        error.add_note(f"and while the run was ending: {type(second).__name__}: {second}")
+        log.error("a hook failed while the run was ending", exc_info=second)
+    return error
+
+
+def raise_named(error: BaseException) -> None:
+    """Raise *error*, as a `PluginHookError` that names the plugin when a plugin's hook raised it."""
+    verdict = culprit(error)
+    if verdict is not None:
+        raise verdict from error
+    raise error
+
+
+def seconds_by_plugin(run: Run) -> dict[str, dict[str, float]]:
+    """Return plugin → hook → seconds, the slowest first."""
+    table: dict[str, dict[str, float]] = {}
+    for timing in run.plugins.timings():
+        table.setdefault(timing.plugin, {})[timing.hook] = timing.seconds
+    return table
+
+
+def result_of(session: Session) -> Result:
+    """Return how the run ended."""
+    run = session.run
+    return Result(
+        outcome=run.outcome or "completed",
+        stop_reason=run.stop_reason,
+        directory=run.directory,
+        metrics=dict(run.metrics),
+        history=session.records.history,
+        epoch=run.epoch,
+        step=run.step,
+        samples=run.samples,
+        elapsed_seconds=run.elapsed_seconds,
+        state=run_state(run),
+        plugin_seconds=seconds_by_plugin(run),
+        failures=tuple(run.plugins.failures),
+        best_checkpoint=run.best_checkpoint,
+        last_checkpoint=run.last_checkpoint,
+    )

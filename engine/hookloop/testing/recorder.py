@@ -1,0 +1,123 @@
+"""A plugin that hears everything, for tests of what is called when."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from hookloop.errors import suggest
+from hookloop.hookspecs import SPECIFICATIONS
+from hookloop.markers import hook_info, hookimpl
+
+T = TypeVar("T")
+
+SPECS = {
+    name: function
+    for group in SPECIFICATIONS
+    for name, function in vars(group).items()
+    if hasattr(function, "__hookloop__")
+}
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a hook: the counters of the run at that time, and copies of the arguments beside the run."""
+
+    hook: str
+    counters: Mapping[str, int | float] = field(default_factory=dict)
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+def recording(specification: Callable[..., object]) -> Callable[..., Any]:
+    """Return the method that records calls of the hook of *specification*, with the same parameters."""
+    hook, signature = specification.__name__, inspect.signature(specification)
+    names = [name for name in signature.parameters if name != "self"]
+
+    def told(self: Any, *given: Any) -> None:
+        self.note(hook, dict(zip(names, given, strict=True)))
+
+    def wrapped(self: Any, *given: Any) -> Generator[None, Any, Any]:
+        self.note(hook, dict(zip(names, given, strict=True)))
+        return (yield)
+
+    around = hook_info(specification).kind == "around"
+    method: Callable[..., Any] = wrapped if around else told
+    method.__name__ = hook
+    method.__signature__ = signature  # type: ignore[attr-defined]
+    return hookimpl(wrapper=around)(method)
+
+
+def with_every_hook(recorder: type[T]) -> type[T]:
+    """Give the class *recorder* a method for each specification."""
+    for name, specification in SPECS.items():
+        setattr(recorder, name, recording(specification))
+    return recorder
+
+
+@with_every_hook
+class HookRecorder:
+    """An observer that implements every hook and remembers each call in ``calls``; it changes nothing.
+
+    Of a ``run_…`` hook it remembers that the action began, as a wrapper around it. Its methods are made from the
+    specifications, so that a new hook is in it from the start.
+    """
+
+    role = "observer"
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+
+    @property
+    def names(self) -> list[str]:
+        """The hooks that were called, in order."""
+        return [each.hook for each in self.calls]
+
+    def count(self, hook: str) -> int:
+        """Return how often *hook* was called; ValueError when there is no such hook, here and below."""
+        return len(self.of(hook))
+
+    def of(self, hook: str) -> list[Call]:
+        """Return the calls of *hook*."""
+        check_names([hook])
+        return [each for each in self.calls if each.hook == hook]
+
+    def assert_order(self, *hooks: str) -> None:
+        """Assert that *hooks* were called in this order, whatever was called in between."""
+        check_names(hooks)
+        rest = iter(self.names)
+        for index, hook in enumerate(hooks):
+            if hook not in rest:  # this walks on to the place after it
+                before = f" after {', '.join(hooks[:index])}" if index else ""
+                raise AssertionError(f"{hook} was not called{before}. The calls: {', '.join(compact(self.names))}")
+
+    def note(self, hook: str, arguments: Mapping[str, Any]) -> None:
+        """Remember a call of *hook* with *arguments* by name."""
+        run = arguments.get("run")
+        others = {name: copied(value) for name, value in arguments.items() if name != "run"}
+        self.calls.append(Call(hook, {} if run is None else run.counters(), others))
+
+
+def check_names(hooks: Iterable[str]) -> None:
+    """Raise ValueError for a name that is no hook: a test that counts none of it would pass for ever."""
+    for hook in hooks:
+        if hook not in SPECS:
+            raise ValueError(f"there is no hook '{hook}'.{suggest(hook, SPECS)}")
+
+
+def compact(names: Iterable[str]) -> Iterator[str]:
+    """Yield *names* with those that follow themselves as one, such as ``on_fetch_end x3``."""
+    last, count = "", 0
+    for name in [*names, ""]:
+        if name != last and last:
+            yield f"{last} x{count}" if count > 1 else last
+        count = count + 1 if name == last else 1
+        last = name
+
+
+def copied(value: Any) -> Any:
+    """Return *value* as it is now: a tensor is cloned and leaves its graph, a mapping is copied one level deep."""
+    if hasattr(value, "detach"):
+        return value.detach().clone()
+    return dict(value) if isinstance(value, Mapping) else value

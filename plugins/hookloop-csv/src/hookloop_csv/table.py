@@ -1,0 +1,184 @@
+"""A CSV file that rows are added to: each row is whole on disk at once, and never under another column's name."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from io import FileIO
+from pathlib import Path
+from typing import Any
+
+from hookloop import HookloopError
+
+log = logging.getLogger("hookloop.csv")
+
+Row = Mapping[str, Any]
+
+
+class TableError(HookloopError):
+    """A file that cannot be gone on with."""
+
+
+class Echo:
+    """What a csv writer writes to, and ``writerow`` returns what comes back."""
+
+    def write(self, text: str) -> str:
+        """Return *text*."""
+        return text
+
+
+class Table:
+    """The rows of one CSV file, whose columns may grow.
+
+    A row is a mapping; what it lacks is written as *missing*. A row with a name that has no column yet has the file
+    rewritten with one more, beside the old one and then in its place. Numbers are written so that reading them gives the
+    same numbers; NaN and infinities are ``nan``, ``inf`` and ``-inf``.
+    """
+
+    def __init__(self, path: Path, columns: Sequence[str] = (), *, separator: str = ",", missing: str = "NA") -> None:
+        self.path = path
+        self.columns = list(columns)
+        self._first_columns = tuple(columns)
+        self._known = set(columns)
+        self._separator = separator
+        self._missing = missing
+        self._write_row: Callable[[Iterable[Any]], Any] = csv.writer(
+            Echo(), delimiter=separator, lineterminator="\n"
+        ).writerow
+        self._file: FileIO | None = None
+        self._end = 0
+        self._last_start = 0
+
+    def create(self) -> None:
+        """Start an empty file, in the place of one that exists."""
+        self.close()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = FileIO(self.path, "w+")
+        self._end = 0
+        self._set_columns(self._first_columns)
+        if self.columns:
+            self._put(0, self._line(self.columns))
+
+    def open(self, keep: Callable[[Row], bool] = lambda row: True) -> Row | None:
+        """Go on with the file, or start it; return its last row, with texts for values, if it has one.
+
+        Rows that *keep* refuses are dropped, and so is a last row whose writing was cut off. Where no row is left, the
+        columns are those that this table began with, or else those of the file. Raises TableError for what is not a
+        table.
+        """
+        last = self._rewrite(keep) if self.path.exists() else None
+        if last is None:
+            self.create()
+        return last
+
+    def append(self, *rows: Row) -> None:
+        """Add *rows*. When this returns they are with the operating system, so a killed process loses none."""
+        if not rows:
+            return
+        for row in rows:
+            self._make_columns(row)
+        lines = [self._line(self._cells(row)) for row in rows]
+        self._put(self._end, b"".join(lines))
+        self._last_start = self._end - len(lines[-1])
+
+    def replace_last(self, row: Row) -> None:
+        """Write *row* over the last one."""
+        self._make_columns(row)
+        self._put(self._last_start, self._line(self._cells(row)))
+
+    def close(self) -> None:
+        """Close the file; `open` and `create` open it again."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _set_columns(self, columns: Iterable[str]) -> None:
+        self.columns = list(columns)
+        self._known = set(columns)
+
+    def _make_columns(self, row: Row) -> None:
+        """Add a column for each name in *row* that has none."""
+        if row.keys() <= self._known:
+            return
+        started = bool(self.columns)
+        self._set_columns([*self.columns, *(name for name in row if name not in self._known)])
+        if not started or self._rewrite(lambda row: True) is None:
+            self._put(0, self._line(self.columns))
+
+    def _cells(self, row: Row) -> list[Any]:
+        missing = self._missing
+        return [row.get(name, missing) for name in self.columns]
+
+    def _line(self, cells: Iterable[Any]) -> bytes:
+        line: str = self._write_row(cells)
+        return line.encode()
+
+    def _put(self, start: int, data: bytes) -> None:
+        """Write *data* from *start* on as the end of the file.
+
+        Without a buffer and always from a known place: a row that a full disk cut short is written over by the next.
+        """
+        if self._file is None:
+            raise TableError(f"{self.path} is not open")
+        self._file.seek(start)
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._file.write(rest) :]
+        if start + len(data) < self._end:
+            self._file.truncate()
+        self._end = start + len(data)
+
+    def _rewrite(self, keep: Callable[[Row], bool]) -> Row | None:
+        """Replace the file by one with all columns and the rows to *keep*, at once; return the last of these.
+
+        When there is none the file is left as it is.
+        """
+        last, start, end = None, 0, 0
+        fresh = self.path.with_name(f".{self.path.name}-{os.getpid()}")
+        try:
+            with self.path.open(encoding="utf-8", newline="") as old, fresh.open("wb") as new:
+                rows = self._read(old)
+                present = next(rows)
+                self._set_columns([*present, *(name for name in self.columns if name not in present)])
+                end += new.write(self._line(self.columns))
+                for row in rows:
+                    if keep(row):
+                        start, last = end, row
+                        end += new.write(self._line(self._cells(row)))
+            if last is not None:
+                self.close()
+                fresh.replace(self.path)
+                self._file, self._last_start, self._end = FileIO(self.path, "r+"), start, end
+        finally:
+            fresh.unlink(missing_ok=True)
+        return last
+
+    def _read(self, file: Iterable[str]) -> Iterator[dict[str, str]]:
+        """Yield the header, as a row of no values, and then each row."""
+        reader = csv.reader(whole_lines(file, self.path), delimiter=self._separator)
+        try:
+            header = next(reader, [])
+            if len(set(header)) < len(header):
+                raise TableError(f"{self.path} has two columns of the same name. {WAY_OUT}")
+            yield dict.fromkeys(header, "")
+            for cells in reader:
+                if len(cells) > len(header):
+                    values = f"{len(cells)} values under {len(header)} columns"
+                    raise TableError(f"{self.path}, line {reader.line_num}: {values}. {WAY_OUT}")
+                yield dict(zip(header, cells, strict=False))
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise TableError(f"{self.path} cannot be read as CSV: {error}. {WAY_OUT}") from error
+
+
+WAY_OUT = "Move the file away, or name another one with the option 'file'."
+
+
+def whole_lines(file: Iterable[str], path: Path) -> Iterator[str]:
+    """Yield the lines of *file*, without a last one whose end is missing."""
+    for line in file:
+        if line.endswith(("\n", "\r")):
+            yield line
+        else:
+            log.warning("%s ended in the middle of a row: the row is dropped", path)
