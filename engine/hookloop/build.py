@@ -35,7 +35,9 @@ def offers(plugins: PluginManager, hook: str, run: Run) -> Offers:
         for name, factory in offer_of(each, hook, run).items():
             if name in merged and owner[name]:
                 mine = f"'{each.instance}' ({each.origin})"
-                raise ConfigError(f"{hook}: '{name}' is offered by {owner[name]} and {mine}; switch one off with -p no:…")
+                raise ConfigError(
+                    f"{hook}: '{name}' is offered by {owner[name]} and {mine}; switch one off with -p no:…"
+                )
             merged[name] = factory
             owner[name] = "" if each.builtin else f"'{each.instance}' ({each.origin})"
     return merged
@@ -172,7 +174,9 @@ def whole_period(component: Component, run: Run, unit: str) -> int:
     period = run.total_steps if unit == "step" else run.config.max_epochs
     if period is None:
         missing = "max_steps, or max_epochs and a loader with a length," if unit == "step" else "max_epochs"
-        raise component.error(f"needs `period`, in {unit}s: it is the run's length by default, and {missing} is not set.")
+        raise component.error(
+            f"needs `period`, in {unit}s: it is the run's length by default, and {missing} is not set."
+        )
     return period
 
 
@@ -185,7 +189,9 @@ def build_loaders(run: Run, stages: Sequence[Stage]) -> dict[Stage, Any]:
         if loader is None:
             continue
         if not hasattr(loader, "__iter__") and not hasattr(loader, "__getitem__"):
-            raise ConfigError(f"{type(run.task).__name__}.{LOADERS[stage]} gave a {type(loader).__name__}: not iterable")
+            raise ConfigError(
+                f"{type(run.task).__name__}.{LOADERS[stage]} gave a {type(loader).__name__}: not iterable"
+            )
         loaders[stage] = prepare(run, loader, stage) if prepare else loader
     if "train" in loaders:
         run.batches_per_epoch = length(loaders["train"])

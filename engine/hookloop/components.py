@@ -38,7 +38,9 @@ class Component:
     def problem(self, message: str, key: str = "use") -> Problem:
         """Return *message* with the place of *key*, or of the table when the key was not written."""
         path = (*self.path, key)
-        return Problem(where(self.tree, path), dotted(path if self.tree.value(path) is not None else self.path), message)
+        return Problem(
+            where(self.tree, path), dotted(path if self.tree.value(path) is not None else self.path), message
+        )
 
     def error(self, message: str, key: str = "use") -> ConfigError:
         """Return *message* as the error of this table."""
@@ -73,7 +75,9 @@ def read_component(tree: ConfigTree, path: tuple[str, ...], default_use: str | N
     use = value.get("use", default_use)
     component = Component(path, use, {key: each for key, each in value.items() if key != "use"}, tree)
     if use is None or use == "":
-        raise component.error(f'says not what to use: write use = "NAME" or use = "file.py:attr" below [{dotted(path)}].')
+        raise component.error(
+            f'says not what to use: write use = "NAME" or use = "file.py:attr" below [{dotted(path)}].'
+        )
     return component
 
 
@@ -109,7 +113,9 @@ def import_own(component: Component, kind: str) -> Factory:
         raise
     except (Exception, SystemExit) as error:
         place = last_line(error, component.use, base)
-        raise component.error(f"'{component.use}' cannot be imported: {type(error).__name__}: {error}{place}") from error
+        raise component.error(
+            f"'{component.use}' cannot be imported: {type(error).__name__}: {error}{place}"
+        ) from error
     if not callable(found):
         raise component.error(f"'{component.use}' is {found!r}; a {kind} must be callable.")
     return found

@@ -45,7 +45,12 @@ def resolved(plan: Plan) -> dict[str, Any]:
     installing another that switches itself on changes nothing.
     """
     table: dict[str, Any] = {"run": as_table(plan.options)}
-    for name, component in (("task", plan.task), ("loss", plan.loss), ("optimizer", plan.optimizer), ("schedule", plan.schedule)):
+    for name, component in (
+        ("task", plan.task),
+        ("loss", plan.loss),
+        ("optimizer", plan.optimizer),
+        ("schedule", plan.schedule),
+    ):
         if component is not None:
             table[name] = component.as_table()
     table["metrics"] = {name: component.as_table() for name, component in plan.metrics.items()}
@@ -60,7 +65,9 @@ def plugin_table(decision: Decision) -> dict[str, Any]:
     assert candidate is not None, "a plan has no plugin that was not found"
     table: dict[str, Any] = {}
     given = request is not None and request.target is not None
-    use = candidate.name if candidate.source == "entry point" else candidate.value if given else portable(candidate.value)
+    use = (
+        candidate.name if candidate.source == "entry point" else candidate.value if given else portable(candidate.value)
+    )
     if use != decision.instance:
         table["use"] = use
     if request is not None:

@@ -140,4 +140,3 @@ def metric_part(name: str, given: Part) -> dict[str, Any]:
     if isinstance(given, Mapping):
         return {"use": name, **given}
     return {"use": given} if hasattr(given, "update") else part(f"metrics[{name!r}]", given) or {"use": name}
-

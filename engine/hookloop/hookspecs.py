@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hookloop.task import Task
 
     LossFactory = Callable[..., Callable[[Any, Any], torch.Tensor]]
-    ScheduleFactory = Callable[..., Callable[[int], float]]
+    ScheduleFactory = Callable[..., Callable[[int, float], float]]
     MetricFactory = Callable[..., Any]
     OptimizerFactory = Callable[..., torch.optim.Optimizer]
     TaskFactory = Callable[..., Task]
@@ -60,8 +60,9 @@ class ProvideHooks:
         How often: once, while the run is set up.
         Already true: `run.config` is validated; nothing is built yet.
         May change: nothing. A name of the engine's own is replaced; one that two plugins offer is an error naming both.
-        Returns: name -> factory. `factory(**options)` gives `callable(progress)` -> factor of the optimizer's own
-            learning rate, where progress counts the completed steps or epochs, as the table's `unit` says.
+        Returns: name -> factory. `factory(**options)` gives `callable(progress, lr)` -> learning rate, where progress
+            counts the completed steps or epochs, as the table's `unit` says, and lr is the parameter group's own.
+            An option `period` that is not given is the run's length.
         Ranks: all.
         Since: 0.1
 
@@ -70,7 +71,7 @@ class ProvideHooks:
             @hookimpl
             def provide_schedules(self, run):
                 def inverse_sqrt(warmup):
-                    return lambda progress: min((progress + 1) / warmup, (warmup / (progress + 1)) ** 0.5)
+                    return lambda t, lr: lr * min((t + 1) / warmup, (warmup / (t + 1)) ** 0.5)
                 return {"inverse_sqrt": inverse_sqrt}
         """
 
@@ -201,7 +202,7 @@ class RunHooks:
 
     @hookspec("ending")
     def on_exception(self, run: Run, error: BaseException) -> None:
-        """Fires when an error is about to end the run as "failed".
+        """Fires when an error is about to end the run as "failed", or a KeyboardInterrupt as "interrupted".
 
         How often: at most once a run, before `on_fit_end` and `on_run_end`.
         Already true: the counters, `run.batch`, `run.output` and `run.loss` stand where the error struck; a plugin's
@@ -236,7 +237,7 @@ class RunHooks:
             @hookimpl
             def on_interrupt(self, run):
                 if run.rank == 0:
-                    print(f"interrupted at step {run.step}; go on with --resume {run.directory}")
+                    print(f"interrupted at step {run.step}; the log is in {run.directory}")
         """
 
     @hookspec("event")

@@ -25,8 +25,9 @@ def walk(loader: Any, epoch: int) -> Iterator[Any]:
     The epoch is set before the iterator is made: workers fetch ahead from the moment it exists.
     """
     for part in (loader, getattr(loader, "sampler", None), getattr(loader, "batch_sampler", None)):
-        if hasattr(part, "set_epoch"):
-            part.set_epoch(epoch)
+        set_epoch = getattr(part, "set_epoch", None)
+        if set_epoch is not None:
+            set_epoch(epoch)
     return iter(loader)
 
 

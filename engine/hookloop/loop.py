@@ -208,7 +208,7 @@ class Loop:
     @hookimpl(trylast=True)
     def run_backward(self, run: Run, loss: torch.Tensor) -> bool:
         """Compute gradients and add them to those of the window's earlier micro-batches."""
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         return True
 
     @hookimpl(trylast=True)

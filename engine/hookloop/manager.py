@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ class Hooks:
 
     if TYPE_CHECKING:
 
-        def __getattr__(self, name: str) -> Callable[..., Any]: ...
+        def __getattr__(self, name: str) -> Any: ...
 
 
 def make_hooks(specifications: Sequence[type]) -> Hooks:
@@ -72,7 +72,7 @@ class PluginManager:
         self._timings: dict[tuple[str, str], Timing] = {}
         self._pluggy = pluggy.PluginManager(PROJECT)
 
-    def __iter__(self) -> Iterable[LoadedPlugin]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[LoadedPlugin]:
         """Iterate over the plugins in call order."""
         return iter(tuple(self._loaded))
 

@@ -64,11 +64,14 @@ def on_host(series: Mapping[str, Series]) -> dict[str, list[tuple[float, float]]
             if not isinstance(value, (int, float)):
                 kinds.setdefault((value.device, value.dtype), []).append(value.reshape(()))
     if not kinds:
-        return series  # type: ignore[return-value] - nothing but numbers
+        return dict(series)  # type: ignore[arg-type]  # nothing but numbers
     import torch
 
     copies = {kind: iter(torch.stack(tensors).tolist()) for kind, tensors in kinds.items()}
     return {
-        name: [(value if isinstance(value, (int, float)) else next(copies[value.device, value.dtype]), weight) for value, weight in pairs]
+        name: [
+            (value if isinstance(value, (int, float)) else next(copies[value.device, value.dtype]), weight)
+            for value, weight in pairs
+        ]
         for name, pairs in series.items()
     }

@@ -14,6 +14,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from hookloop.errors import suggest
 from hookloop.interval import Interval
 
+EVERY_50_STEPS, EVERY_EPOCH = Interval(50, "step"), Interval(1, "epoch")
+
 Precision = Literal["fp32", "bf16-mixed", "fp16-mixed"]
 
 
@@ -47,8 +49,8 @@ class RunOptions:
     accumulate: int = 1
     clip_grad_norm: float | None = None
     clip_grad_value: float | None = None
-    log_every: Interval = Interval(50, "step")
-    validate_every: Interval | None = Interval(1, "epoch")
+    log_every: Interval = EVERY_50_STEPS
+    validate_every: Interval | None = EVERY_EPOCH
     threads: int | None = None
     deterministic: bool = False
     runs_dir: str = "runs"

@@ -47,7 +47,9 @@ def make_directory(runs_dir: Path, name: str, run_dir: Path | None, *, overwrite
         return run_dir
     except OSError as error:
         place = run_dir or runs_dir / name
-        raise ConfigError(f"the run directory {place} cannot be made: {error}. Choose another with --run-dir.") from error
+        raise ConfigError(
+            f"the run directory {place} cannot be made: {error}. Choose another with --run-dir."
+        ) from error
 
 
 def new_directory(parent: Path) -> Path:

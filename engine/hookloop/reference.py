@@ -70,11 +70,14 @@ RUN_ORDER = """\
 Indented is what happens inside. `add_commands` belongs to no run: the command line calls it.
 
 ```text
-provide_losses, provide_schedules, provide_metrics, provide_optimizers, provide_tasks
 on_run_start
+provide_tasks, provide_losses
 prepare_model
+provide_metrics
 prepare_loader                        once a loader
+provide_optimizers
 prepare_optimizer                     once an optimizer
+provide_schedules
 on_checkpoint_load                    when resuming
 on_checkpoint_loaded                  when resuming
 on_ready
@@ -143,7 +146,7 @@ run_step
     run_optimizer_step
     on_optimizer_step_end             not if the update was skipped
 on_schedule_step                      for schedules that count steps
-on_step_end                           step counts it; or on_optimizer_step_skipped, alone and without BOUNDARY
+on_step_end                           step counts it; or on_optimizer_step_skipped, and a BOUNDARY without metrics
 ```
 
 BOUNDARY, after a step and after an epoch:
@@ -165,7 +168,7 @@ ENDS = """\
 |---|---|---|---|---|---|---|
 | completed | – | – | – | – | yes | yes |
 | stopped | yes | – | – | – | yes | yes |
-| interrupted | – | yes | – | – | yes | yes |
+| interrupted | – | yes | – | after a second Ctrl-C | yes | yes |
 | preempted | – | – | yes | – | yes | yes |
 | failed | – | – | – | yes | if `on_fit_start` fired | yes |
 

@@ -27,8 +27,8 @@ from hookloop.plan import Plan
 from hookloop.records import Records, holds_run, make_directory
 from hookloop.rng import seed_everything
 from hookloop.run import Run, Stage
-from hookloop.task import LOADERS
 from hookloop.state import load_rng_state, load_run_state, run_state
+from hookloop.task import LOADERS
 from hookloop.topology import Topology, agreement, check_same_everywhere, find_topology
 
 log = logging.getLogger("hookloop")
@@ -214,7 +214,9 @@ def prepare(session: Session) -> None:
     plugins.register(*active.workers(plan.options, run.device, metrics, session.loop, session.evaluation))
     run.loaders = build.build_loaders(run, ("train", "validate") if session.command == "train" else (session.command,))
     if session.command not in run.loaders:
-        raise ConfigError(f"{type(run.task).__name__} has no data to {session.command}: {LOADERS[session.command]} gave None")
+        raise ConfigError(
+            f"{type(run.task).__name__} has no data to {session.command}: {LOADERS[session.command]} gave None"
+        )
     if session.command == "train":
         prepare_training(session)
     if plugins.hooks.on_ready:
@@ -242,7 +244,9 @@ def load_weights(run: Run, path: Path) -> None:
         state = torch.load(path, map_location=run.device, weights_only=True)
         run.model.load_state_dict(state.get("model", state))
     except FileNotFoundError:
-        raise ConfigError(f"{path}: there is no such file. --weights wants what torch.save(model.state_dict()) wrote.") from None
+        raise ConfigError(
+            f"{path}: there is no such file. --weights wants what torch.save(model.state_dict()) wrote."
+        ) from None
     except Exception as error:
         raise ConfigError(f"{path} cannot be loaded into {type(run.model).__name__}: {error}") from error
 

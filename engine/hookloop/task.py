@@ -67,7 +67,7 @@ class Task:
     def loss(self, output: Any, batch: Any) -> torch.Tensor:
         """Return the mean loss over the samples of *batch*, a tensor of shape ``()``."""
         if self.criterion is None:
-            raise ConfigError(f"no loss: give [loss] use = \"cross_entropy\", or override {type(self).__name__}.loss.")
+            raise ConfigError(f'no loss: give [loss] use = "cross_entropy", or override {type(self).__name__}.loss.')
         return self.criterion(output, self.target(batch))
 
     def train_step(self, batch: Any) -> tuple[Any, torch.Tensor]:
@@ -104,27 +104,34 @@ class SupervisedTask(Task):
         self._loaders = {"train": train, "validate": val, "test": test, "predict": predict}
 
     def train_loader(self) -> Iterable[Any] | None:
+        """Return ``train``."""
         return self._loaders["train"]
 
     def val_loader(self) -> Iterable[Any] | None:
+        """Return ``val``."""
         return self._loaders["validate"]
 
     def test_loader(self) -> Iterable[Any] | None:
+        """Return ``test``."""
         return self._loaders["test"]
 
     def predict_loader(self) -> Iterable[Any] | None:
+        """Return ``predict``."""
         return self._loaders["predict"]
 
     def forward(self, batch: Any) -> Any:
+        """Return the model's output for the input of *batch*."""
         # The pair is by far the most frequent batch, and this runs every step.
         return self.model(batch[0] if type(batch) in (tuple, list) else self.input(batch))
 
     def loss(self, output: Any, batch: Any) -> torch.Tensor:
+        """Return the criterion of *output* and the target of *batch*."""
         if self.criterion is None or type(batch) not in (tuple, list):
             return super().loss(output, batch)
         return self.criterion(output, batch[1])
 
     def batch_size(self, batch: Any) -> int:
+        """Return the samples in *batch*."""
         if type(batch) in (tuple, list) and type(batch[0]) is torch.Tensor and batch[0].ndim:
             return batch[0].shape[0]
         return batch_size(batch)

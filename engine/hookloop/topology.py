@@ -12,7 +12,7 @@ from hookloop.errors import ConfigError
 
 @dataclass(frozen=True)
 class Topology:
-    """This process's number, how many there are, and its number on this machine."""
+    """The number of this process, how many there are, and its number on this machine."""
 
     rank: int = 0
     world_size: int = 1
@@ -79,4 +79,5 @@ def check_same_everywhere(topology: Topology, fingerprint: Mapping[str, Any]) ->
         if other.get(key) != all_of_them[0].get(key)
     ]
     if differing:
-        raise ConfigError("the ranks of this run differ, and would wait for each other for ever:\n" + "\n".join(differing))
+        message = "the ranks of this run differ, and would wait for each other for ever:"
+        raise ConfigError("\n".join([message, *differing]))

@@ -50,4 +50,6 @@ def workers(
 def as_builtin(name: str, plugin: object) -> LoadedPlugin:
     """Return *plugin* as a part of the engine."""
     hooks = inspect_plugin(plugin, spec_parameters(), name, f"hookloop {__version__}")
-    return LoadedPlugin(name, plugin, name=name, distribution="hookloop", version=__version__, builtin=True, hooks=hooks)
+    return LoadedPlugin(
+        name, plugin, name=name, distribution="hookloop", version=__version__, builtin=True, hooks=hooks
+    )

@@ -44,7 +44,7 @@ def loss_factory(name: str) -> Factory:
     """Return the factory of one of torch's losses; lists given for class weights become tensors."""
     module = LOSSES[name]
 
-    def build(**options: Any) -> Callable[..., torch.Tensor]:
+    def build(**options: Any) -> Any:
         if not options and name in PLAIN_LOSSES:
             return PLAIN_LOSSES[name]
         for key in TENSOR_OPTIONS:

@@ -30,7 +30,8 @@ class Averaged:
 
     def __init__(self, function: Callable[[Any, Any], float | torch.Tensor]) -> None:
         self.function = function
-        self.reset()
+        self.total: float | torch.Tensor = 0.0
+        self.samples = 0
 
     def update(self, output: Any, target: Any, samples: int = 1) -> None:
         """Add the value of one batch of *samples*."""
@@ -44,7 +45,7 @@ class Averaged:
 
     def reset(self) -> None:
         """Start at zero."""
-        self.total: float | torch.Tensor = 0.0
+        self.total = 0.0
         self.samples = 0
 
 
@@ -56,7 +57,8 @@ class Accuracy:
     """
 
     def __init__(self) -> None:
-        self.reset()
+        self.correct: int | torch.Tensor = 0
+        self.samples = 0
 
     def update(self, output: torch.Tensor, target: torch.Tensor) -> None:
         """Count one batch."""
@@ -70,7 +72,7 @@ class Accuracy:
 
     def reset(self) -> None:
         """Start at zero."""
-        self.correct: int | torch.Tensor = 0
+        self.correct = 0
         self.samples = 0
 
 
@@ -83,10 +85,12 @@ class Metrics:
         self.metrics = metrics
 
     def start(self) -> None:
+        """Reset every metric."""
         for metric in self.metrics.values():
             metric.reset()
 
     def update(self, run: Run, batch: Any) -> None:
+        """Update every metric with one batch."""
         target = run.task.target(batch)
         for metric in self.metrics.values():
             if isinstance(metric, Averaged):
@@ -95,6 +99,7 @@ class Metrics:
                 metric.update(run.output, target)
 
     def finish(self, run: Run, prefix: str) -> None:
+        """Log every metric under *prefix*."""
         for name, metric in self.metrics.items():
             run.log(f"{prefix}/{name}", metric.compute())
 

@@ -53,7 +53,7 @@ class LossScaling:
     @hookimpl(trylast=True)
     def run_backward(self, run: Run, loss: torch.Tensor) -> bool:
         """Compute scaled gradients."""
-        self.scaler.scale(loss).backward()
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         return True
 
     @hookimpl(tryfirst=True)

@@ -44,7 +44,7 @@ def faults_of(decision: Decision) -> list[str]:
 def faults_of_metadata(portrait: Portrait) -> Iterator[str]:
     """Yield what its distribution should say."""
     if portrait.candidate.source == "entry point" and not portrait.candidate.requires:
-        yield "its distribution does not say which hookloop it needs: dependencies = [\"hookloop>=0.1,<0.2\"]."
+        yield 'its distribution does not say which hookloop it needs: dependencies = ["hookloop>=0.1,<0.2"].'
 
 
 def faults_of_config(model: type[BaseModel]) -> Iterator[str]:

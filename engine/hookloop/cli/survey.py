@@ -76,9 +76,7 @@ def row_of(tree: ConfigTree, decision: Decision, environ: Mapping[str, str]) -> 
     )
 
 
-def try_to_load(
-    tree: ConfigTree, decision: Decision, environ: Mapping[str, str]
-) -> tuple[LoadedPlugin | None, str]:
+def try_to_load(tree: ConfigTree, decision: Decision, environ: Mapping[str, str]) -> tuple[LoadedPlugin | None, str]:
     """Return the plugin of *decision*, or why it cannot be had."""
     problems: list[Problem] = []
     checked, failures = check_plugins(tree, [decision], environ, problems)

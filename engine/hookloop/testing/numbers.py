@@ -102,7 +102,7 @@ class NumberClauses(PluginUnderTest):
             self.breach(f"its state holds something that is neither a tensor nor a plain value.\n{error}")
 
     def error_on_meta(self, tiny_run: TinyRun, *plugins: object) -> Exception | None:
-        """Return what the steps of one epoch on the meta device fail with, ended before their first logging boundary."""
+        """Return what the steps of an epoch on the meta device fail with, before any logging boundary."""
         from hookloop.testing.unprintable import UnprintableTensors
 
         enough = Exception("an epoch is enough")

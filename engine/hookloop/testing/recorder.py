@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -31,22 +31,18 @@ class Call:
 
 
 def recording(specification: Callable[..., object]) -> Callable[..., Any]:
-    """Return the method that records calls of the hook of *specification*, with the same parameters."""
-    hook, signature = specification.__name__, inspect.signature(specification)
-    names = [name for name in signature.parameters if name != "self"]
+    """Return the method that records calls of the hook of *specification*, with the same parameters.
 
-    def told(self: Any, *given: Any) -> None:
-        self.note(hook, dict(zip(names, given, strict=True)))
-
-    def wrapped(self: Any, *given: Any) -> Generator[None, Any, Any]:
-        self.note(hook, dict(zip(names, given, strict=True)))
-        return (yield)
-
+    pluggy reads parameters from the code of a function, so a function that takes ``*arguments`` would not do.
+    """
+    hook = specification.__name__
+    names = [name for name in inspect.signature(specification).parameters if name != "self"]
     around = hook_info(specification).kind == "around"
-    method: Callable[..., Any] = wrapped if around else told
-    method.__name__ = hook
-    method.__signature__ = signature  # type: ignore[attr-defined]
-    return hookimpl(wrapper=around)(method)
+    arguments = ", ".join(f"{name}={name}" for name in names)
+    source = f"def {hook}(self, {', '.join(names)}):\n    self.note({hook!r}, dict({arguments}))\n"
+    namespace: dict[str, Any] = {}
+    exec(source + ("    return (yield)\n" if around else ""), namespace)
+    return hookimpl(wrapper=around)(namespace[hook])
 
 
 def with_every_hook(recorder: type[T]) -> type[T]:

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PROC = Path("/proc")
-PATIENCE_SECONDS = 2.0
+PATIENCE_SECONDS = 1.0
 
 Held = dict[Hashable, str]  # what tells one from the other -> what to call it
 

@@ -2,8 +2,10 @@
 
 import io
 import os
+from pathlib import Path
 
 import pytest
+
 from hookloop_progress.above import Above
 
 
@@ -51,7 +53,7 @@ def test_after_release_everything_goes_to_the_stream(stand_in):
 
 
 def test_the_rest_of_the_stream_is_still_there():
-    with open(os.devnull, "w") as stream:
+    with Path(os.devnull).open("w") as stream:
         above = Above(stream, print)
         assert above.fileno() == stream.fileno()
         assert above.encoding == stream.encoding

@@ -3,6 +3,7 @@
 import dataclasses
 
 import pytest
+
 from hookloop_progress import layout
 from hookloop_progress.view import View
 

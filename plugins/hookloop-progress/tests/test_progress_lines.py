@@ -5,6 +5,7 @@ import io
 import logging
 
 import pytest
+
 from hookloop_progress.lines import EPOCH_LINES, Lines
 from hookloop_progress.view import View
 

@@ -1,6 +1,7 @@
 """Rates and times left, by a clock that the test moves."""
 
 import pytest
+
 from hookloop_progress.pace import Pace
 
 

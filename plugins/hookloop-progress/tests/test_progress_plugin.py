@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from hookloop import Engine, PluginError, SupervisedTask, hookimpl
 from hookloop_progress import Progress, bars
 
@@ -55,7 +56,8 @@ def test_two_thousand_steps_into_a_pipe_take_a_few_hundred_bytes(tmp_path):
 import sys, torch
 from hookloop import Engine, SupervisedTask
 task = SupervisedTask(torch.nn.Linear(4, 1), [(torch.randn(8, 4), torch.randn(8, 1))] * 2000)
-Engine(task, loss="mse", optimizer="sgd", plugins=["progress"], max_epochs=1, log_every="1 step", run_dir=sys.argv[1]).fit()
+run = {"max_epochs": 1, "log_every": "1 step", "run_dir": sys.argv[1]}
+Engine(task, loss="mse", optimizer="sgd", plugins=["progress"], **run).fit()
 """
     done = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path / "run")], capture_output=True, text=True, check=True

@@ -88,7 +88,10 @@ def on_terminal(tmp_path, monkeypatch):
         pieces = []
         reader = threading.Thread(target=lambda: pieces.append(read_to_end(ours)))
         reader.start()
-        with os.fdopen(theirs, "w", encoding=encoding, errors="backslashreplace") as stream, monkeypatch.context() as patch:
+        with (
+            os.fdopen(theirs, "w", encoding=encoding, errors="backslashreplace") as stream,
+            monkeypatch.context() as patch,
+        ):
             patch.setattr(sys, "stdout", stream)
             patch.setattr(sys, "stderr", stream)
             patch.setattr(sys, "argv", ["script", str(tmp_path / "run")])
@@ -177,9 +180,7 @@ def test_max_steps_in_mid_epoch_shows_the_real_total(on_terminal):
 
 
 def test_a_validation_is_seen_while_it_runs(on_terminal):
-    output = on_terminal(
-        "fit(Batches(2, 0), val=Batches(40, 0.02), options={'refresh_hz': 10}, max_epochs=1)"
-    )
+    output = on_terminal("fit(Batches(2, 0), val=Batches(40, 0.02), options={'refresh_hz': 10}, max_epochs=1)")
     assert re.search(r"validate .*%.*\d+/40", output)
     assert "validate" not in Screen(output).text
 

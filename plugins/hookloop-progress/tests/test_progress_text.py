@@ -4,6 +4,7 @@ import math
 import shlex
 
 import pytest
+
 from hookloop_progress import text
 from hookloop_progress.view import View
 

@@ -1,6 +1,7 @@
 """What is shown at each moment of a real run, with a clock that moves by half a second a batch."""
 
 import torch
+
 from hookloop import Engine, SkipStep, SupervisedTask, hookimpl
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any
 
-from hookloop import ConfigError
 from pydantic import AfterValidator
+
+from hookloop import ConfigError
 
 
 def check_location(text: str) -> str:
@@ -50,7 +51,9 @@ def import_named(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name != name.partition(".")[0]:
             raise
-        raise ConfigError(f"there is no module '{name}'. A file of your own is named by its path: file.py:function") from None
+        raise ConfigError(
+            f"there is no module '{name}'. A file of your own is named by its path: file.py:function"
+        ) from None
 
 
 def import_file(path: Path) -> ModuleType:

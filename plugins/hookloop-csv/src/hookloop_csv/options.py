@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+from pydantic import AfterValidator
 
 from hookloop import ConfigError
-from pydantic import AfterValidator
 
 if TYPE_CHECKING:
     from hookloop import Run
@@ -33,7 +35,7 @@ Separator = Annotated[str, AfterValidator(check_separator)]
 
 def check_alone(plugin: Any, run: Run) -> None:
     """Raise ConfigError when another instance of the class of *plugin* writes the same file."""
-    for other in tuple(run.plugins):  # type: ignore[var-annotated]  # see PluginManager.__iter__
+    for other in cast("Iterable[Any]", run.plugins):
         same = other.plugin is not plugin and isinstance(other.plugin, type(plugin))
         if same and Path(other.plugin.config.file) == Path(plugin.config.file):
             raise ConfigError(

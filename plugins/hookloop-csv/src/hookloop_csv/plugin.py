@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hookloop import Interval, PluginConfig, Trigger, hookimpl
-
 from hookloop_csv.options import File, Separator, check_alone
 from hookloop_csv.table import WAY_OUT, Row, Table, TableError
 
@@ -84,14 +83,14 @@ class MetricsCsv:
     @hookimpl
     def report(self, run: Run) -> None:
         """Write a row if it is time to and there is something to write."""
-        if self.trigger is not None:
-            is_due = self.trigger.due if run.epoch == self.epoch else self.trigger.due_at_epoch
-            self.epoch = run.epoch
-            self.due = is_due(run) or self.due
-            if not self.due:
-                return
-        if self.collected:
+        trigger, epoch_ended = self.trigger, run.epoch != self.epoch
+        self.epoch = run.epoch
+        if trigger is not None and (trigger.due_at_epoch(run) if epoch_ended else trigger.due(run)):
+            self.due = True
+        if self.collected and (self.due or trigger is None):
             self.write(run)
+        elif epoch_ended:
+            self.count_epoch(run)
 
     @hookimpl
     def on_run_end(self) -> None:
@@ -128,6 +127,12 @@ class MetricsCsv:
         else:
             table.append(row)
         self.last, self.collected, self.due = row, {}, False
+
+    def count_epoch(self, run: Run) -> None:
+        """Let the row of an epoch's last step count the epoch, as it does where a validation adds to that row."""
+        if self.table is not None and self.last and step_of(self.last) == run.step:
+            self.last = {**self.last, "epoch": run.epoch}
+            self.table.replace_last(self.last)
 
     def values(self) -> Mapping[str, float]:
         """Return what was collected, by column: a metric with the name of a counter goes under ``logged/``."""

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hookloop import PluginConfig, hookimpl
 from pydantic import Field
 
+from hookloop import PluginConfig, hookimpl
 from hookloop_csv.importing import Location, import_function
 from hookloop_csv.options import File, Separator, check_alone
 from hookloop_csv.rows import output_rows, to_cpu, user_rows
@@ -27,7 +27,7 @@ class PredictionsCsv:
         """Options of ``[plugins.predictions]``."""
 
         file: File = "predictions.csv"
-        """Where to write, inside of the run directory. With several processes, the one of rank N > 0 writes its share to
+        """Where to write, inside of the run directory. With several processes, that of rank N > 0 writes its share to
         `predictions.rankN.csv`."""
 
         rows: Location | None = None

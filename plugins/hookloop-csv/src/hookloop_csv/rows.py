@@ -50,7 +50,7 @@ def output_rows(output: Any, start: int) -> list[dict[str, Any]]:
     return [{"sample": start + i, **dict(zip(names, row, strict=True))} for i, row in enumerate(samples)]
 
 
-NAME_ROWS = "Name a function that makes rows of it: rows = \"file.py:function\", called with (batch, output)."
+NAME_ROWS = 'Name a function that makes rows of it: rows = "file.py:function", called with (batch, output).'
 
 
 def user_rows(rows: Any, header: Sequence[str] | None, name: str) -> list[dict[str, Any]]:

@@ -33,8 +33,8 @@ class Table:
     """The rows of one CSV file, whose columns may grow.
 
     A row is a mapping; what it lacks is written as *missing*. A row with a name that has no column yet has the file
-    rewritten with one more, beside the old one and then in its place. Numbers are written so that reading them gives the
-    same numbers; NaN and infinities are ``nan``, ``inf`` and ``-inf``.
+    rewritten with one more, beside the old one and then in its place. A number is written so that reading gives the
+    same number; NaN and infinities are ``nan``, ``inf`` and ``-inf``.
     """
 
     def __init__(self, path: Path, columns: Sequence[str] = (), *, separator: str = ",", missing: str = "NA") -> None:
@@ -102,10 +102,15 @@ class Table:
         """Add a column for each name in *row* that has none."""
         if row.keys() <= self._known:
             return
-        started = bool(self.columns)
-        self._set_columns([*self.columns, *(name for name in row if name not in self._known)])
-        if not started or self._rewrite(lambda row: True) is None:
-            self._put(0, self._line(self.columns))
+        before = self.columns
+        self._set_columns([*before, *(name for name in row if name not in self._known)])
+        try:
+            if not before or self._rewrite(lambda row: True) is None:
+                self._put(0, self._line(self.columns))
+        except BaseException:
+            # The file still has the old header, and later rows must go by it.
+            self._set_columns(before)
+            raise
 
     def _cells(self, row: Row) -> list[Any]:
         missing = self._missing
@@ -149,8 +154,11 @@ class Table:
                         end += new.write(self._line(self._cells(row)))
             if last is not None:
                 self.close()
-                fresh.replace(self.path)
-                self._file, self._last_start, self._end = FileIO(self.path, "r+"), start, end
+                try:
+                    fresh.replace(self.path)
+                finally:
+                    self._file = FileIO(self.path, "r+")
+                self._last_start, self._end = start, end
         finally:
             fresh.unlink(missing_ok=True)
         return last

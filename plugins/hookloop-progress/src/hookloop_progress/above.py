@@ -1,4 +1,4 @@
-"""Stands in for ``sys.stdout`` and ``sys.stderr`` while bars are drawn, so that what others print appears above them."""
+"""Stands in for ``sys.stdout`` and ``sys.stderr`` while bars are drawn: what others print appears above the bars."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any, TextIO
 class Above:
     """Hands whole lines to *show*, and everything to the stream itself once `release` was called.
 
-    A forked process, such as a worker of a loader, shares the terminal but not the display: it writes past it, and takes
-    none of its locks, which may have been held when it was forked.
+    A forked process, such as a worker of a loader, shares the terminal but not the display: it writes past it, and
+    takes none of its locks, which may have been held when it was forked.
     """
 
     def __init__(self, stream: TextIO, show: Callable[[str], None]) -> None:
@@ -49,7 +49,7 @@ class Above:
         self._stream.flush()
 
     def release(self) -> None:
-        """Write on to the stream itself, for whoever still holds this object; a line that was begun goes there first."""
+        """Write to the stream itself from now on, for whoever still holds this; a begun line goes there first."""
         self._show = None
         if self._begun:
             self._stream.write(self._begun + "\n")

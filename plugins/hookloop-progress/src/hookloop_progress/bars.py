@@ -81,7 +81,8 @@ class Bars:
             draw()
         except Exception as error:
             self._ended.set()
-            self._live, live = None, self._live
+            live = self._live
+            self._live = None
             self._restore_streams()
             if live is not None:
                 log.warning("the progress bars failed and are switched off; training goes on", exc_info=error)

@@ -51,7 +51,7 @@ class Lines:
         self.write(text.summary(self._look()))
 
     def write(self, words: str) -> None:
-        """Write one line; a stream that takes none any more, such as a closed pipe, ends the display and no training."""
+        """Write one line. A stream that takes none any more, such as a closed pipe, ends the display, not the run."""
         if self._broken:
             return
         try:

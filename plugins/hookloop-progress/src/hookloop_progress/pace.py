@@ -64,7 +64,7 @@ class Pace:
     def seconds_left(self, left: int, now: float) -> float | None:
         """Return how long *left* more things will take at the average so far, or None when it is not known.
 
-        Pauses are part of the average, as there will be more of them; what has passed since the last thing is taken off.
+        Pauses are in the average, as there will be more of them; what has passed since the last thing is taken off.
         """
         if self._first is None or self._newest is None or self._newest[0] == self._first[0]:
             return None

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Literal, Protocol, TextIO
 
-from hookloop import PluginConfig, hookimpl
 from pydantic import Field
 
+from hookloop import PluginConfig, hookimpl
 from hookloop_progress.view import Tracker
 
 if TYPE_CHECKING:
@@ -22,10 +22,17 @@ class Display(Protocol):
 
     due: float
 
-    def open(self) -> None: ...
-    def draw(self, now: float) -> None: ...
-    def end_epoch(self, now: float) -> None: ...
-    def close(self) -> None: ...
+    def open(self) -> None:
+        """Begin."""
+
+    def draw(self, now: float) -> None:
+        """Show where the run stands."""
+
+    def end_epoch(self, now: float) -> None:
+        """Show where the run stands at the end of an epoch."""
+
+    def close(self) -> None:
+        """Show how the run ended, and leave nothing behind."""
 
 
 class Progress:

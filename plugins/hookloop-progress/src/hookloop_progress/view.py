@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 class View:
     """One moment of a run; counts are of completed things, and a total is None when nobody can know it.
 
-    ``fitting`` is False for a validation, test or prediction on its own. ``stage`` is "train" or the evaluation that
-    ``evaluated`` counts the batches of, empty when there was none yet. ``epoch_number`` is the epoch that is being trained, from 1, and ``batches``
-    how many micro-batches of it will be trained, fewer than the loader has where ``max_steps`` ends the run before.
+    ``fitting`` is False for a validation, test or prediction on its own. ``stage`` is "train", or the evaluation that
+    ``evaluated`` counts the batches of, empty when there was none yet. ``epoch_number`` is the epoch in training, from
+    1, and ``batches`` how many micro-batches of it will be trained: fewer than the loader has, where ``max_steps`` ends
+    the run before.
     """
 
     fitting: bool

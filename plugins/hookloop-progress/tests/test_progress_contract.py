@@ -1,0 +1,12 @@
+"""What every plugin keeps, for lines and for bars."""
+
+from hookloop.testing import PluginContract
+
+
+class TestLines(PluginContract):
+    plugin = "progress"
+
+
+class TestBars(PluginContract):
+    plugin = "progress"
+    options = {"style": "rich", "refresh_hz": 10}
