@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
 
 import torch
@@ -41,22 +42,34 @@ def batch_size(batch: Any) -> int:
 
 
 def move(batch: Any, device: torch.device) -> Any:
-    """Return *batch* with every tensor in it, and everything else that has a ``to``, on *device*.
+    """Return *batch* with every tensor in it, and everything else that has a method ``to``, on *device*.
 
-    The copy of pinned memory does not wait. Named tuples, dict subclasses and dataclasses keep their type.
+    The copy of pinned memory does not wait. Named tuples, mappings and dataclasses keep their type.
     """
     if isinstance(batch, torch.Tensor):
         return batch.to(device, non_blocking=batch.is_pinned() if device.type == "cuda" else False)
+    if callable(getattr(batch, "to", None)):
+        return batch.to(device)
     if isinstance(batch, Mapping):
-        moved = {key: move(value, device) for key, value in batch.items()}
-        return moved if type(batch) is dict else type(batch)(moved)  # type: ignore[call-arg]
+        return with_items(batch, {key: move(value, device) for key, value in batch.items()})
     if isinstance(batch, tuple) and hasattr(batch, "_fields"):
         return type(batch)(*(move(part, device) for part in batch))
     if isinstance(batch, (tuple, list)):
         return type(batch)(move(part, device) for part in batch)
     if dataclasses.is_dataclass(batch) and not isinstance(batch, type):
         return dataclasses.replace(batch, **{f.name: move(getattr(batch, f.name), device) for f in init_fields(batch)})
-    return batch.to(device) if hasattr(batch, "to") else batch
+    return batch
+
+
+def with_items(mapping: Mapping[Any, Any], items: dict[Any, Any]) -> Mapping[Any, Any]:
+    """Return a mapping of the type of *mapping* that holds *items*, with whatever else it knows."""
+    if type(mapping) is dict:
+        return items
+    if isinstance(mapping, MutableMapping):
+        same = copy.copy(mapping)
+        same.update(items)
+        return same
+    return type(mapping)(items)  # type: ignore[call-arg]
 
 
 def init_fields(batch: Any) -> list[dataclasses.Field[Any]]:
@@ -81,6 +94,6 @@ def pick(batch: Any, index: int, names: Sequence[str], role: str) -> Any:
             if hasattr(batch, name):
                 return getattr(batch, name)
     raise TypeError(
-        f"cannot tell which part of a {type(batch).__name__} batch is the {role}. Give batches as (input, target) pairs, "
-        f"as dicts or dataclasses with one of the names {', '.join(names)}, or override Task.{role}(batch)."
+        f"cannot tell which part of a {type(batch).__name__} batch is the {role}. Give batches as (input, target) "
+        f"pairs, as dicts or dataclasses with one of the names {', '.join(names)}, or override Task.{role}(batch)."
     )

@@ -7,6 +7,7 @@ on before anyone saves, saves are done before anyone reports.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import TYPE_CHECKING
 
 from hookloop.control import Control
@@ -42,12 +43,12 @@ class Boundary:
         self.hooks = hooks
         self.records = records
         self.log_trigger = Trigger(log_every)
-        self.log_steps = log_every.count if log_every.unit == "step" else 0  # asked each step, so without a call
         self.validate_trigger = Trigger(validate_every) if validate_every is not None else None
         self.validates_in_epoch = validate_every is not None and validate_every.unit != "epoch"
         self.validate = validate
         self.max_seconds = max_seconds
         self.agree: Agree | None = None
+        self.next_due: float = 0
 
     def finished(self, run: Run) -> bool:
         """Return whether training is over: a limit is reached, or a stop was agreed on."""
@@ -78,15 +79,22 @@ class Boundary:
             self.hooks.on_data_exhausted(run)
 
     def after_step(self, run: Run) -> None:
-        """Pass the boundary after a completed step; one at which nothing happens costs next to nothing."""
-        log_due = run.step % self.log_steps == 0 if self.log_steps else self.log_trigger.due(run)
+        """Pass the boundary after a completed step."""
+        log_due = self.log_trigger.due(run)
         if self.validates_in_epoch and self.validate_trigger is not None and self.validate_trigger.due(run):
             self.validate(run)
             log_due = True
-        hooks = self.hooks
-        own = log_due or run.control.pending or self.max_seconds is not None or self.agree is not None
-        if own or hooks.decide or hooks.persist or hooks.report:
-            self.phases(run, fetch=log_due)
+        self.phases(run, fetch=log_due)
+        if run.step >= self.next_due:
+            self.next_due = self.next_step(run.step)
+
+    def next_step(self, step: int) -> float:
+        """Return the step after which something of the engine's own may be due again, so that others need not ask."""
+        intervals = [each.interval for each in (self.log_trigger, self.validate_trigger) if each is not None]
+        timed = any(each.unit in ("second", "sample") for each in intervals)
+        if timed or self.max_seconds is not None or self.agree is not None:
+            return step + 1
+        return min((step - step % each.count + each.count for each in intervals if each.unit == "step"), default=inf)
 
     def end_epoch(self, run: Run, *, validate: bool = True) -> None:
         """Validate if it is due, count the epoch, and pass the boundary after it."""

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 
 from hookloop.builtin.metrics import Averaged, Metric
 from hookloop.components import Component, Factory, call_factory, check_options, find_factory
-from hookloop.errors import ConfigError, PluginConfigError, PluginHookError
+from hookloop.errors import ConfigError, PluginConfigError, PluginHookError, Problem
 from hookloop.loaders import length
 from hookloop.loading import LoadedPlugin
 from hookloop.manager import PluginManager
 from hookloop.plan import Plan
 from hookloop.run import Run, Stage
-from hookloop.schedules import Schedule
+from hookloop.schedules import Rate, Schedule
 from hookloop.task import LOADERS, Task
 
 Offers = Mapping[str, Factory]
@@ -55,7 +57,10 @@ def offer_of(loaded: LoadedPlugin, hook: str, run: Run) -> Offers:
 
 
 def find_device(name: str, local_rank: int) -> torch.device:
-    """Return the device that ``run.device`` names; ``auto`` is this rank's accelerator, or the CPU when there is none."""
+    """Return the device that ``run.device`` names; ``auto`` is this rank's accelerator, or the CPU where there is none.
+
+    Raises ConfigError for one that is not there.
+    """
     if name == "auto":
         if not torch.accelerator.is_available():
             return torch.device("cpu")
@@ -66,49 +71,91 @@ def find_device(name: str, local_rank: int) -> torch.device:
         if device.type not in ("cpu", "meta"):
             torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f'run.device: "{name}" cannot be used: {reason} Use "auto" or "cpu".') from error
+        reason = str(error).splitlines()[0].rstrip(".")
+        message = f'"{name}" cannot be used: {reason}. Use "auto" or "cpu".'
+        raise ConfigError([Problem("", "run.device", message)]) from error
     return device
 
 
 def build_task(component: Component, offered: Offers) -> Task:
     """Return the task, built from its factory unless it was given ready."""
-    if isinstance(component.use, Task):
-        return component.use
-    factory = find_factory(component, offered, "task")
-    check_options(component, factory)
-    task = call_factory(component, factory)
-    if not isinstance(task, Task):
-        raise component.error(f"'{component.use}' made a {type(task).__name__}; it must return a hookloop.Task.")
+    task = component.use if isinstance(component.use, Task) else make_task(component, offered)
     if not isinstance(getattr(task, "model", None), torch.nn.Module):
         raise component.error(f"{type(task).__name__} has no model: set self.model to a torch.nn.Module.")
     return task
 
 
+def make_task(component: Component, offered: Offers) -> Task:
+    """Return the task that its factory makes."""
+    if isinstance(component.use, torch.nn.Module):
+        raise component.error("a model is no task yet: give it data with hookloop.SupervisedTask(model, train=...).")
+    factory = find_factory(component, offered, "task")
+    check_options(component, factory)
+    task = call_factory(component, factory)
+    if not isinstance(task, Task):
+        raise component.error(f"{component.label} made {described(task)}; it must return a hookloop.Task.")
+    return task
+
+
+def described(value: object) -> str:
+    """Return what *value* is, for a sentence about what it should have been."""
+    return "None" if value is None else f"an object of type {type(value).__name__}"
+
+
+def is_itself(component: Component, factory: Factory) -> bool:
+    """Return whether *factory*, of the user's own, is the loss, metric or schedule itself and not what makes it."""
+    return component.is_own and not inspect.isclass(factory) and takes_two(factory, component.options)
+
+
+def takes_two(function: Factory, options: Mapping[str, Any] | None = None) -> bool:
+    """Return whether *function* wants two values first that *options* do not give: it must have them, by position."""
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return True  # written in C, like torch's own functions of tensors
+    if any(each.kind is each.VAR_POSITIONAL for each in parameters):
+        return True
+    positional = [each for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
+    free = [each for each in positional[:2] if each.default is each.empty and each.name not in (options or {})]
+    return len(free) == 2
+
+
+def with_options(component: Component, function: Factory, given: Sequence[str]) -> Factory:
+    """Return *function* with the component's options bound; what is *given* comes first."""
+    check_options(component, function, given=given)
+    return functools.partial(function, **component.options) if component.options else function
+
+
 def build_loss(component: Component, offered: Offers, device: torch.device) -> Callable[..., Any]:
-    """Return the loss as ``callable(output, target)``; code of the user's own may be the loss itself, or its factory."""
+    """Return the loss as ``callable(output, target)``; code of the user's own may be the loss itself, or make it."""
     factory = find_factory(component, offered, "loss")
-    own = factory not in offered.values()
-    if own and not component.options and not inspect.isclass(factory):
-        loss: Callable[..., Any] = factory
+    if is_itself(component, factory):
+        loss = with_options(component, factory, ("output", "target"))
     else:
         check_options(component, factory)
         loss = call_factory(component, factory)
+    if not callable(loss):
+        raise component.error(f"{component.label} made {described(loss)}; a loss is called with (output, target).")
     return loss.to(device) if isinstance(loss, torch.nn.Module) else loss
 
 
 def build_metric(component: Component, offered: Offers) -> Metric:
-    """Return a metric: an object that has ``update``, or a function of ``(output, target)`` averaged over batches."""
+    """Return a metric: an object that has ``update``, or a function of ``(output, target)`` averaged over samples."""
     if isinstance(component.use, Metric) and not inspect.isclass(component.use):
         return component.use
     factory = find_factory(component, offered, "metric")
-    if factory not in offered.values() and not inspect.isclass(factory) and takes_two(factory):
-        check_options(component, factory, given=("output", "target"))
-        options = dict(component.options)
-        return Averaged(lambda output, target: factory(output, target, **options))
+    if is_itself(component, factory):
+        return Averaged(with_options(component, factory, ("output", "target")))
     check_options(component, factory)
     metric = call_factory(component, factory)
-    return metric if isinstance(metric, Metric) else Averaged(metric)
+    if isinstance(metric, Metric):
+        return metric
+    if not callable(metric):
+        raise component.error(
+            f"{component.label} made {described(metric)}; a metric has update(output, target), compute() and reset(), "
+            "or is a function of (output, target)."
+        )
+    return Averaged(metric)
 
 
 def build_metrics(plan: Plan, offered: Offers) -> dict[str, Metric]:
@@ -116,29 +163,34 @@ def build_metrics(plan: Plan, offered: Offers) -> dict[str, Metric]:
     return {name: build_metric(component, offered) for name, component in plan.metrics.items()}
 
 
-def takes_two(function: Factory) -> bool:
-    """Return whether *function* can be called as ``function(output, target)``."""
-    try:
-        inspect.signature(function).bind_partial(None, None)
-    except (TypeError, ValueError):
-        return False
-    return True
-
-
 def build_optimizers(plan: Plan, task: Task, offered: Offers) -> list[torch.optim.Optimizer]:
-    """Return the task's own optimizers, or the configured one; ConfigError for both and for neither."""
+    """Return the task's own optimizers, or the configured ones; ConfigError for both and for neither."""
     own = task.optimizers()
+    name = f"{type(task).__name__}.optimizers"
     if own is not None:
         if plan.optimizer is not None:
             raise plan.optimizer.error(f"{type(task).__name__} makes its own optimizers; take [optimizer] out.")
-        return [own] if isinstance(own, torch.optim.Optimizer) else list(own)
+        return checked_optimizers(own, lambda message: ConfigError(f"{name} {message}"))
     if plan.optimizer is None:
-        raise ConfigError('there is no optimizer: write [optimizer] and use = "adamw", or override Task.optimizers.')
-    factory = find_factory(plan.optimizer, offered, "optimizer")
-    check_options(plan.optimizer, factory, given=("params",))
+        raise ConfigError(f'there is no optimizer: write [optimizer] and use = "adamw", or override {name}.')
+    component = plan.optimizer
+    factory = find_factory(component, offered, "optimizer")
+    check_options(component, factory, given=("params",))
     parameters = [each for each in task.model.parameters() if each.requires_grad]
-    made = call_factory(plan.optimizer, factory, parameters)
-    return [made] if isinstance(made, torch.optim.Optimizer) else list(made)
+    if not parameters:
+        raise component.error(f"{type(task.model).__name__} has no parameter that requires a gradient.")
+    made = call_factory(component, factory, parameters)
+    return checked_optimizers(made, lambda message: component.error(f"{component.label} {message}"))
+
+
+def checked_optimizers(made: Any, refuse: Callable[[str], ConfigError]) -> list[torch.optim.Optimizer]:
+    """Return *made* as a list; raise what *refuse* makes of a message when it is anything but optimizers."""
+    several = list(made) if isinstance(made, Iterable) else [made]
+    wrong = [each for each in several if not isinstance(each, torch.optim.Optimizer)]
+    if wrong or not several:
+        what = described(wrong[0]) if wrong else "nothing"
+        raise refuse(f"gave {what}; it must give one or several torch.optim.Optimizer.")
+    return several
 
 
 def build_schedules(plan: Plan, run: Run, offered: Offers) -> Sequence[Schedule]:
@@ -154,19 +206,32 @@ def build_schedules(plan: Plan, run: Run, offered: Offers) -> Sequence[Schedule]
     if unit not in ("step", "epoch"):
         raise component.error(f"got {unit!r}, expected 'step' or 'epoch'.", "unit")
     factory = find_factory(component, offered, "schedule")
-    if factory not in offered.values() and takes_two(factory) and not inspect.isclass(factory):
-        check_options(component, factory, given=("progress", "lr"))
-        rate = lambda progress, lr: factory(progress, lr, **options)  # noqa: E731
-    else:
-        if "period" in inspect.signature(factory).parameters and "period" not in options:
-            options["period"] = whole_period(component, run, unit)
-        bare = Component(component.path, component.use, options, component.tree)
-        check_options(bare, factory)
-        rate = call_factory(bare, factory)
+    if "period" in parameter_names(factory) and "period" not in options:
+        options["period"] = whole_period(component, run, unit)
+    rate = build_rate(dataclasses.replace(component, options=options), factory)
     schedules = [Schedule(optimizer, rate, unit) for optimizer in run.optimizers]
     for schedule in schedules:
         schedule.apply(run)
     return schedules
+
+
+def build_rate(component: Component, factory: Factory) -> Rate:
+    """Return the schedule as ``callable(progress, lr)``."""
+    if is_itself(component, factory):
+        return with_options(component, factory, ("progress", "lr"))
+    check_options(component, factory)
+    rate: Rate = call_factory(component, factory)
+    if not callable(rate):
+        raise component.error(f"{component.label} made {described(rate)}; a schedule is called with (progress, lr).")
+    return rate
+
+
+def parameter_names(factory: Factory) -> Sequence[str]:
+    """Return the names of what *factory* takes; none for one that is written in C."""
+    try:
+        return tuple(inspect.signature(factory).parameters)
+    except (TypeError, ValueError):
+        return ()
 
 
 def whole_period(component: Component, run: Run, unit: str) -> int:

@@ -6,12 +6,13 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import CodeType, ModuleType
 from typing import Any
 
 from hookloop.config import ConfigTree, dotted
 from hookloop.config.tree import where
 from hookloop.errors import ConfigError, HookloopError, Problem, suggest
-from hookloop.locations import import_location, is_location, parse_location
+from hookloop.locations import Location, import_location, is_location, parse_location
 from hookloop.names import canonical
 
 Factory = Callable[..., Any]
@@ -30,10 +31,25 @@ class Component:
     options: Mapping[str, Any]
     tree: ConfigTree
 
+    @property
+    def is_own(self) -> bool:
+        """Whether ``use`` is code of the user's own, and no name that a plugin offers."""
+        return not isinstance(self.use, str) or is_location(self.use)
+
+    @property
+    def base(self) -> Path:
+        """The directory that a relative file starts from."""
+        return self.tree.base((*self.path, "use"))
+
+    @property
+    def label(self) -> str:
+        """What ``use`` is called in a sentence."""
+        return f"'{self.use}'" if isinstance(self.use, str) else named(self.use)
+
     def as_table(self) -> dict[str, Any]:
         """Return the table that describes this component from anywhere."""
-        base = self.tree.base((*self.path, "use"))
-        return {"use": portable(self.use, base) if isinstance(self.use, str) else named(self.use), **self.options}
+        use = portable(self.use, self.base) if isinstance(self.use, str) else named(self.use)
+        return {"use": use, **self.options}
 
     def problem(self, message: str, key: str = "use") -> Problem:
         """Return *message* with the place of *key*, or of the table when the key was not written."""
@@ -63,22 +79,34 @@ def named(value: object) -> str:
 
 
 def read_component(tree: ConfigTree, path: tuple[str, ...], default_use: str | None = None) -> Component | None:
-    """Return the component that *path* describes, or None when there is nothing; ConfigError when ``use`` is missing.
+    """Return the component that *path* describes, or None when there is nothing.
 
-    A value that is no table is short for a table with that ``use`` alone.
+    A value that is no table is short for a table with that ``use`` alone. Raises ConfigError when ``use`` is missing,
+    or names a file that does not exist.
     """
     value = tree.value(path)
     if value is None:
         return None
-    if not isinstance(value, dict):
-        return Component(path, value, {}, tree)
-    use = value.get("use", default_use)
-    component = Component(path, use, {key: each for key, each in value.items() if key != "use"}, tree)
+    table = value if isinstance(value, dict) else {"use": value}
+    use = table.get("use", default_use)
+    component = Component(path, use, {key: each for key, each in table.items() if key != "use"}, tree)
     if use is None or use == "":
         raise component.error(
             f'says not what to use: write use = "NAME" or use = "file.py:attr" below [{dotted(path)}].'
         )
+    if isinstance(use, str) and is_location(use):
+        check_location(component)
     return component
+
+
+def check_location(component: Component) -> None:
+    """Raise ConfigError when ``use`` is not written as a location is, or its file is not there; nothing is imported."""
+    try:
+        location = parse_location(component.use, component.base)
+    except ValueError as error:
+        raise component.error(str(error)) from None
+    if not location.attribute:
+        raise component.error(f"names a file alone: name what to use of it, {component.use}:NAME.")
 
 
 def find_factory(component: Component, offered: Mapping[str, Factory], kind: str) -> Factory:
@@ -105,30 +133,35 @@ def find_factory(component: Component, offered: Mapping[str, Factory], kind: str
 
 
 def import_own(component: Component, kind: str) -> Factory:
-    """Import the user's code that ``use`` names."""
-    base = component.tree.base((*component.path, "use"))
+    """Import the user's code that ``use`` names; ConfigError tells the cause, and the line of the user's file."""
+    location = parse_location(component.use, component.base)
     try:
-        found = import_location(parse_location(component.use, base))
+        found = import_location(location)
     except HookloopError:
         raise
     except (Exception, SystemExit) as error:
-        place = last_line(error, component.use, base)
-        raise component.error(
-            f"'{component.use}' cannot be imported: {type(error).__name__}: {error}{place}"
-        ) from error
+        place = last_line(error, location)
+        if isinstance(error, AttributeError) and isinstance(error.obj, ModuleType) and not place:
+            names = [name for name in vars(error.obj) if not name.startswith("_")]
+            message = f"there is no '{error.name}' in {location.container}.{suggest(str(error.name), names)}"
+            raise component.error(message) from None
+        text = ". ".join([f"{type(error).__name__}: {error}{place}", *getattr(error, "__notes__", ())])
+        raise component.error(f"'{component.use}' cannot be imported: {text}") from error
     if not callable(found):
         raise component.error(f"'{component.use}' is {found!r}; a {kind} must be callable.")
     return found
 
 
-def last_line(error: BaseException, use: str, base: Path) -> str:
-    """Return `` (file.py:12)`` for the innermost line of the user's own file in the traceback of *error*."""
-    file, traceback, line = (base / use.rpartition(":")[0]).resolve(), error.__traceback__, 0
+def last_line(error: BaseException, location: Location) -> str:
+    """Return `` (file.py:12)`` for the innermost line of the user's own module in the traceback of *error*."""
+    place, traceback = "", error.__traceback__
+    file = str(Path(location.container).resolve())
     while traceback is not None:
-        if Path(traceback.tb_frame.f_code.co_filename) == file:
-            line = traceback.tb_lineno
+        here = traceback.tb_frame.f_code.co_filename
+        if here == file or traceback.tb_frame.f_globals.get("__name__") == location.container:
+            place = f" ({here}:{traceback.tb_lineno})"
         traceback = traceback.tb_next
-    return f" ({file}:{line})" if line else ""
+    return place
 
 
 def check_options(component: Component, factory: Factory, *, given: Sequence[str] = ()) -> None:
@@ -157,22 +190,32 @@ def check_options(component: Component, factory: Factory, *, given: Sequence[str
         raise ConfigError(problems)
 
 
-def call_factory(component: Component, factory: Factory, *arguments: Any, **more: Any) -> Any:
-    """Call *factory* with *arguments* and the options; what it raises for a bad value is the table's ConfigError."""
+def call_factory(component: Component, factory: Factory, *arguments: Any) -> Any:
+    """Call *factory* with *arguments* and the options; an option that it refuses is the table's ConfigError.
+
+    What goes wrong in code of the user's own is no refusal, and travels as it is.
+    """
     try:
-        return factory(*arguments, **component.options, **more)
+        return factory(*arguments, **component.options)
     except HookloopError:
         raise
     except (TypeError, ValueError) as error:
-        if innermost_is(error, factory):
-            raise component.error(f"{error}") from error
+        accepting = {call_factory.__code__} | (set() if component.is_own else own_code(factory))
+        if innermost_code(error) in accepting:
+            raise component.error(f"{component.label} refuses its options: {error}") from error
         raise
 
 
-def innermost_is(error: BaseException, factory: Factory) -> bool:
-    """Return whether *error* was raised by the call of *factory* itself, as a refusal of its arguments."""
-    code = getattr(factory if inspect.isroutine(factory) else getattr(factory, "__init__", None), "__code__", None)
+def own_code(factory: Factory) -> set[CodeType]:
+    """Return the code that *factory* takes its arguments with: of the function, or of the constructors of the class."""
+    inner = inspect.unwrap(factory)
+    constructors = [vars(each).get("__init__") for each in getattr(inner, "__mro__", ())]
+    return {each.__code__ for each in (factory, inner, *constructors) if hasattr(each, "__code__")}
+
+
+def innermost_code(error: BaseException) -> CodeType | None:
+    """Return the code of the function that raised *error*."""
     traceback = error.__traceback__
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next
-    return traceback is not None and (code is None or traceback.tb_frame.f_code in (code, call_factory.__code__))
+    return traceback.tb_frame.f_code if traceback is not None else None

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Literal
+from typing import Any, Literal
 
 Outcome = Literal["completed", "stopped", "interrupted", "preempted", "failed"]
 
@@ -37,23 +37,36 @@ class SkipEpoch(Skip):
 
 
 class Control:
-    """The proposals of one run; ``pending`` is True from the first proposal until the engine has settled it."""
+    """The proposals of one run; ``pending`` is True from the first proposal until the engine has settled it.
 
-    def __init__(self) -> None:
+    ``signal`` is what the run acts on. Where several ranks have to agree (``shared``), a signal that arrives here is
+    only ``noted`` at first: a rank that acted on its own would leave the others waiting for it.
+    """
+
+    def __init__(self, *, shared: bool = False) -> None:
         self.stop_reason: str | None = None
         self.save_reason: str | None = None
         self.signal: int | None = None
+        self.noted: int | None = None
         self.pending = False
+        self.shared = shared
+        self._interrupted = False
 
     def outcome_of_signal(self) -> Outcome:
         """Return what the noted signal makes of the run."""
         return "interrupted" if self.signal == signal.SIGINT else "preempted"
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
-        """Note the signal; a second Ctrl-C does not wait for a step boundary."""
-        if number == signal.SIGINT and self.signal == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.signal = number
+        """Note the signal, of several the first; a second Ctrl-C does not wait for a step boundary."""
+        if number == signal.SIGINT:
+            if self._interrupted:
+                raise KeyboardInterrupt
+            self._interrupted = True
+        # A launcher that is interrupted sends its workers a SIGTERM after the terminal's SIGINT.
+        if self.noted is None:
+            self.noted = number
+        if not self.shared:
+            self.signal = self.noted
         self.pending = True
 
 
@@ -69,12 +82,22 @@ def handled_signals(control: Control) -> Iterator[None]:
     numbers = [signal.SIGINT, signal.SIGTERM]
     if hasattr(signal, "SIGUSR1"):
         numbers.append(signal.SIGUSR1)
-    # A signal that the parent asked to ignore, as `nohup` and a shell's background jobs do, stays ignored.
-    before = {number: signal.getsignal(number) for number in numbers if signal.getsignal(number) != signal.SIG_IGN}
-    for number in before:
-        signal.signal(number, control.on_signal)
+    before = {number: signal.getsignal(number) for number in numbers}
     try:
+        for number, handler in before.items():
+            if replaceable(handler):
+                signal.signal(number, control.on_signal)
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+            if replaceable(handler):
+                signal.signal(number, handler)
+
+
+def replaceable(handler: Any) -> bool:
+    """Return whether a signal with *handler* may be listened to.
+
+    One that the parent asked to ignore, as `nohup` and a shell's background jobs do, stays ignored; None is a handler
+    that was not set from Python, which could not be put back.
+    """
+    return handler is not None and handler != signal.SIG_IGN

@@ -80,10 +80,16 @@ def plugin_table(decision: Decision) -> dict[str, Any]:
 
 def config_text(plan: Plan) -> str:
     """Return ``config.toml``. What Python code gave as an object is only named in it, and it says so."""
-    text = dump_toml(resolved(plan), default=named)
-    given = [plan.task, plan.loss, plan.optimizer, plan.schedule, *plan.metrics.values()]
-    objects = [each for each in given if each is not None and not isinstance(each.use, str)]
-    if objects or any(each.request and each.request.target is not None for each in plan.decisions):
+    parts = [plan.task, plan.loss, plan.optimizer, plan.schedule, *plan.metrics.values()]
+    given: list[object] = [each.use for each in parts if each is not None and not isinstance(each.use, str)]
+    given += [each.instance for each in plan.decisions if each.request and each.request.target is not None]
+
+    def name(value: object) -> str:
+        given.append(value)
+        return named(value)
+
+    text = dump_toml(resolved(plan), default=name)
+    if given:
         return "# Started from Python: this file names the objects that were given, it cannot make them again.\n" + text
     return text
 

@@ -74,7 +74,9 @@ def incompatibility(candidate: Candidate, engine_version: str) -> str | None:
 
     It is judged by the ``Requires-Dist`` of its distribution; pre-releases of the engine are versions like all others.
     """
-    # Here, because it takes 20 ms to import, which commands that look at no plugin need not wait for.
+    if not candidate.requires:
+        return None
+    # Here, because it takes 20 ms to import, which a run without installed plugins need not wait for.
     from packaging.requirements import InvalidRequirement, Requirement
 
     for text in candidate.requires:

@@ -83,14 +83,18 @@ def read_draft(
     given: Sequence[Request] = (),
     switches: Sequence[str] = (),
     environ: Mapping[str, str],
+    thorough: bool = True,
 ) -> Draft:
-    """Read *tree* and import the plugins as for a plan, to the end whatever is wrong; no plugin is built."""
+    """Read *tree* and import the plugins as for a plan, to the end whatever is wrong; no plugin is built.
+
+    *thorough* also judges the plugins that are not on, for those who list them.
+    """
     known = {table: RunOptions.__annotations__ if table == "run" else () for table in TOP_LEVEL_TABLES}
     problems = check_tables(tree, known)
     options, run_problems = read_run_options(table_of(tree, "run"))
     problems += [at(tree, ("run", key), message) for key, message in run_problems.items()]
     parts = read_parts(tree, problems)
-    decisions, policy = select(tree, given, switches, environ, problems)
+    decisions, policy = select(tree, given, switches, environ, problems, thorough=thorough)
     checked, failures = check_plugins(tree, decisions, environ, problems)
     return Draft(tree, options, parts, decisions, policy, checked, problems, failures)
 
@@ -132,6 +136,8 @@ def select(
     switches: Sequence[str],
     environ: Mapping[str, str],
     problems: list[Problem],
+    *,
+    thorough: bool,
 ) -> tuple[tuple[Decision, ...], Policy]:
     """Decide about every installed and every requested plugin."""
 
@@ -143,7 +149,7 @@ def select(
 
     requests, policy, wrong = read_requests(table_of(tree, "plugins"), place, base)
     policy = with_switches(policy, switches, environ)
-    decisions = decide(find_candidates(), [*requests, *given], policy, __version__)
+    decisions = decide(find_candidates(), [*requests, *given], policy, __version__, thorough=thorough)
     problems += [*wrong, *find_problems(decisions, policy)]
     return decisions, policy
 

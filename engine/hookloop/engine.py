@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
-from hookloop.config import ConfigTree
-from hookloop.errors import ConfigError
+from hookloop.config import ConfigTree, dotted
+from hookloop.draft import read_draft
+from hookloop.errors import ConfigError, Problem, suggest
 from hookloop.interval import Interval
-from hookloop.options import Precision
+from hookloop.options import Precision, RunOptions
 from hookloop.plan import Plan, make_plan
 from hookloop.selection import read_python
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 Clock = Callable[[], float]
 Part = Any  # a name, (name, {options}), or a callable
+
+PLACE = "Engine(...)"  # where a problem stands that was not written in a file
+KEYWORDS = ("task", "loss", "optimizer", "schedule", "metrics", "plugins", "clock")
 
 
 class RunKeywords(TypedDict, total=False):
@@ -54,7 +58,7 @@ class Engine:
         optimizer: a name, ``(name, {options})``, or any ``callable(params)``.
         schedule: a name, ``(name, {options})``, or any ``callable(progress, lr) -> lr``.
         metrics: name → options, or a metric, or a function of ``(output, target)``.
-        plugins: names, ``(name, {options})``, or plugin objects.
+        plugins: names, ``(name, {options})``, or plugin objects; called in this order.
         clock: seconds that only go forward; everything that the engine measures and limits goes by it.
         run: every key of ``[run]``.
 
@@ -109,34 +113,61 @@ class Engine:
 
     def plan(self) -> Plan:
         """Return the checked configuration, with the plugins loaded."""
-        tables = {
-            "run": dict(self.run_options),
-            "task": {"use": self.task},
-            "loss": part("loss", self.loss),
-            "optimizer": part("optimizer", self.optimizer),
-            "schedule": part("schedule", self.schedule),
-            "metrics": {name: metric_part(name, each) for name, each in (self.metrics or {}).items()},
-        }
-        given, problems = read_python(list(self.plugins))
+        problems: list[Problem] = []
+        tree = ConfigTree.from_python(self._tables(problems), PLACE)
+        given, unreadable = read_python(listed(self.plugins, problems))
+        problems += unreadable
         if problems:
-            raise ConfigError(problems)
-        tree = ConfigTree.from_python({name: table for name, table in tables.items() if table})
+            raise read_draft(tree, given=given, environ=os.environ).error(*problems) or ConfigError(problems)
         return make_plan(tree, given=given, environ=os.environ)
 
+    def _tables(self, problems: list[Problem]) -> dict[str, Any]:
+        """Return what was given, as the tables of a file; what is wrong with it as it stands goes to *problems*."""
+        known = RunOptions.__annotations__
+        unknown = [key for key in self.run_options if key not in known]
+        problems += [Problem(PLACE, key, f"unknown keyword.{suggest(key, [*KEYWORDS, *known])}") for key in unknown]
+        tables: dict[str, Any] = {
+            "run": {key: value for key, value in self.run_options.items() if key in known},
+            "task": {"use": self.task},
+            "metrics": metric_parts(self.metrics, problems),
+        }
+        for name in ("loss", "optimizer", "schedule"):
+            tables[name] = part(name, getattr(self, name), problems)
+        return {name: table for name, table in tables.items() if table}
 
-def part(name: str, given: Part) -> dict[str, Any] | None:
-    """Return *given* as the table ``[name]`` would have it."""
+
+def part(name: str, given: Part, problems: list[Problem]) -> dict[str, Any] | None:
+    """Return *given* as the table ``[name]`` would have it, or None; what is no such thing goes to *problems*."""
     if given is None:
         return None
     if isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], Mapping):
         return {**given[1], "use": given[0]}
     if isinstance(given, str) or callable(given):
         return {"use": given}
-    raise ConfigError(f"Engine({name}={given!r}): expected a name, a pair (name, {{options}}), or a callable.")
+    problems.append(Problem(PLACE, name, f"got {given!r}, expected a name, a pair (name, {{options}}), or a callable."))
+    return None
 
 
-def metric_part(name: str, given: Part) -> dict[str, Any]:
+def metric_parts(given: Any, problems: list[Problem]) -> dict[str, Any]:
+    """Return *given* as the tables ``[metrics.NAME]`` would have it; what is no mapping goes to *problems*."""
+    if given is None or isinstance(given, Mapping):
+        return {name: metric_part(name, each, problems) for name, each in (given or {}).items()}
+    problems.append(Problem(PLACE, "metrics", f"got {given!r}, expected a mapping, such as {{'accuracy': {{}}}}."))
+    return {}
+
+
+def metric_part(name: str, given: Part, problems: list[Problem]) -> dict[str, Any]:
     """Return *given* as the table ``[metrics.name]`` would have it."""
     if isinstance(given, Mapping):
         return {"use": name, **given}
-    return {"use": given} if hasattr(given, "update") else part(f"metrics[{name!r}]", given) or {"use": name}
+    if hasattr(given, "update"):
+        return {"use": given}
+    return part(dotted(("metrics", name)), given, problems) or {"use": name}
+
+
+def listed(plugins: Iterable[Any], problems: list[Problem]) -> list[Any]:
+    """Return *plugins* as a list; a lone name, which is an iterable as well, goes to *problems*."""
+    if not isinstance(plugins, str):
+        return list(plugins)
+    problems.append(Problem(PLACE, "plugins", f"got {plugins!r}, expected a list: plugins=[{plugins!r}]."))
+    return []

@@ -73,7 +73,7 @@ class Evaluation:
             self.fire(f"on_{name}_batch_start", run, batch)
             run.output, run.loss = self.hooks.run_forward(run, batch)
             if run.loss is not None:
-                run.store.add(f"{prefix}/loss", run.loss, run.task.batch_size(batch))
+                run.store.add_tensor(f"{prefix}/loss", run.loss, run.task.batch_size(batch))
             self.fire(f"on_{name}_batch_end", run, batch)
         return True
 

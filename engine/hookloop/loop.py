@@ -86,7 +86,9 @@ class Loop:
                 self.boundary.schedule(run, "step")
             if hooks.on_step_end:
                 hooks.on_step_end(run)
-            self.boundary.after_step(run)
+            engine_due = run.step >= self.boundary.next_due or run.control.pending
+            if engine_due or hooks.decide or hooks.persist or hooks.report:
+                self.boundary.after_step(run)
         else:
             if hooks.on_optimizer_step_skipped:
                 hooks.on_optimizer_step_skipped(run)
@@ -179,7 +181,7 @@ class Loop:
             if hooks.transform_loss:
                 loss = hooks.transform_loss(run, loss)
             run.loss = loss
-            run.store.add("train/loss", loss, size)
+            run.store.add_tensor("train/loss", loss, size)
             if share != 1.0:
                 loss = loss * share
             if hooks.on_backward_start:

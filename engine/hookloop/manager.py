@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pluggy
 
+from hookloop.calling import Timing
 from hookloop.control import Skip
-from hookloop.dispatch import Timing, freeze
+from hookloop.dispatch import Implementation, call_order, freeze
 from hookloop.errors import PluginConfigError, PluginHookError
 from hookloop.loading import LoadedPlugin
-from hookloop.markers import PROJECT, hook_info
+from hookloop.markers import PROJECT, HookInfo, hook_info
 from hookloop.ordering import sort_plugins
 
 log = logging.getLogger("hookloop.plugins")
@@ -35,16 +37,17 @@ def make_hooks(specifications: Sequence[type]) -> Hooks:
     They are slots: a step looks at some thirty of them, and the slots of one group lie side by side in memory, where a
     dictionary of this size is spread over three times as much.
     """
-    names = tuple(name for each in specifications for name, function in vars(each).items() if is_hook(function))
+    names = tuple(hook_infos(specifications))
     hooks: Hooks = type("Hooks", (Hooks,), {"__slots__": names})()
     for name in names:
         setattr(hooks, name, None)
     return hooks
 
 
-def is_hook(function: object) -> bool:
-    """Return whether a member of a specification class specifies a hook."""
-    return hasattr(function, "__hookloop__")
+def hook_infos(specifications: Sequence[type]) -> dict[str, HookInfo]:
+    """Return what is known of each hook of *specifications*, by name."""
+    members = [member for each in specifications for member in vars(each).items()]
+    return {name: hook_info(function) for name, function in members if hasattr(function, "__hookloop__")}
 
 
 @dataclass
@@ -66,9 +69,12 @@ class PluginManager:
         self.hooks = make_hooks(specifications)
         self.failures: list[Failure] = []
         self._specifications = tuple(specifications)
+        self._infos = hook_infos(specifications)
         self._order = tuple(order)
         self._rank = rank
         self._loaded: list[LoadedPlugin] = []
+        # Who may be blamed, without the plugin itself: one that is gone may still have a wrapper to finish.
+        self._known: dict[str, LoadedPlugin] = {}
         self._timings: dict[tuple[str, str], Timing] = {}
         self._pluggy = pluggy.PluginManager(PROJECT)
 
@@ -84,13 +90,17 @@ class PluginManager:
         return self._find(instance).plugin
 
     def register(self, *plugins: LoadedPlugin) -> None:
-        """Add *plugins*; a name that is taken is a `PluginConfigError`."""
-        names = [each.instance for each in self._loaded]
+        """Add *plugins*; a name that is taken, and a plugin that is there already, is a `PluginConfigError`."""
+        present = list(self._loaded)
         for each in plugins:
-            if each.instance in names:
-                raise PluginConfigError(each.instance, each.distribution, "this name is taken by another plugin.")
-            names.append(each.instance)
-        self._rebuild([*self._loaded, *plugins])
+            for other in present:
+                if each.instance == other.instance:
+                    raise PluginConfigError(each.instance, each.origin, "this name is taken by another plugin.")
+                if each.plugin is other.plugin:
+                    message = f"it is the very object that is registered as '{other.instance}'; build another."
+                    raise PluginConfigError(each.instance, each.origin, message)
+            present.append(each)
+        self._rebuild(present)
 
     def unregister(self, instance: str) -> Any:
         """Take a plugin out and return it; its hooks are not called again. KeyError when it is not there."""
@@ -100,60 +110,69 @@ class PluginManager:
 
     def chain(self, hook: str) -> list[str]:
         """Return the names of the plugins that implement *hook*, in the order in which they are called."""
-        caller = getattr(self._pluggy.hook, hook)
-        return [each.plugin_name for each in reversed(caller.get_hookimpls())]
+        return [each.plugin_name for each in self._implementations(hook)]
 
     def timings(self) -> list[Timing]:
         """Return the time per plugin and hook, the slowest first."""
         used = (each for each in self._timings.values() if each.calls)
         return sorted(used, key=lambda each: each.seconds, reverse=True)
 
-    def state_dict(self) -> dict[str, dict[str, Any]]:
-        """Return ``{instance: {"version": ..., "state": ...}}`` of each plugin that has a state."""
-        return {
-            each.instance: {"version": each.version, "state": each.plugin.state_dict()}
-            for each in self._loaded
-            if hasattr(each.plugin, "state_dict")
-        }
+    def state_dict(self, *, step: int = 0) -> dict[str, dict[str, Any]]:
+        """Return ``{instance: {"version": ..., "state": ...}}`` of each plugin with a state; *step* is for errors."""
+        states = {}
+        for each in filter(has_state, self._loaded):
+            with self._attributed(each, "state_dict", step):
+                states[each.instance] = {"version": each.version, "state": each.plugin.state_dict()}
+        return states
 
-    def load_state_dict(self, states: Mapping[str, Mapping[str, Any]]) -> None:
-        """Give each plugin its state back; a plugin without a saved state, or a state without a plugin, is a warning."""
-        stateful = {each.instance: each for each in self._loaded if hasattr(each.plugin, "load_state_dict")}
+    def load_state_dict(self, states: Mapping[str, Mapping[str, Any]], *, step: int = 0) -> None:
+        """Give each plugin its state back; one without a saved state, or a state without a plugin, is a warning."""
+        stateful = {each.instance: each for each in filter(has_state, self._loaded)}
         for name in sorted(stateful.keys() - states.keys()):
             log.warning("plugin '%s' has no state in this checkpoint and starts afresh", name)
         for name in sorted(states.keys() - stateful.keys()):
-            log.warning("the checkpoint holds a state of plugin '%s', which is not active: it is dropped", name)
+            why = "takes no state" if name in self else "is not active"
+            log.warning("the checkpoint holds a state of plugin '%s', which %s: it is dropped", name, why)
         for name, each in stateful.items():
             if name in states:
-                each.plugin.load_state_dict(states[name]["state"])
+                with self._attributed(each, "load_state_dict", step):
+                    each.plugin.load_state_dict(states[name]["state"])
 
     # What dispatch asks of its supervisor.
 
     def timing(self, plugin: str, hook: str) -> Timing | None:
         """Return the counter of a plugin's hook; the engine's own plugins have none."""
-        if self._find(plugin).builtin:
+        if self._known[plugin].builtin:
             return None
         return self._timings.setdefault((plugin, hook), Timing(plugin, hook))
 
     def failed(self, timing: Timing, error: BaseException, arguments: tuple[Any, ...]) -> None:
         """Put the plugin's name on *error* and raise it, unless the plugin's policy is to go on without it."""
-        if not isinstance(error, Exception) or isinstance(error, Skip) or not timing.plugin or culprit(error):
+        plugin = self._known.get(timing.plugin)  # None for the engine's own
+        if plugin is None or not isinstance(error, Exception) or isinstance(error, Skip) or culprit(error):
             raise error
-        plugin = next((each for each in self._loaded if each.instance == timing.plugin), None)
         step = getattr(arguments[0], "step", 0) if arguments else 0
-        if plugin is None:
-            raise error
-        if plugin.on_error == "raise":
-            blame(error, PluginHookError(plugin.instance, plugin.origin, timing.hook, step, error))
-            raise error
-        self._tolerate(plugin, timing.hook, step, error)
+        self._judge(plugin, timing.hook, step, error)
 
-    def _tolerate(self, plugin: LoadedPlugin, hook: str, step: int, error: Exception) -> None:
+    @contextmanager
+    def _attributed(self, plugin: LoadedPlugin, method: str, step: int) -> Iterator[None]:
+        """Treat what *method*, which is no hook, raises like the error of a hook."""
+        try:
+            yield
+        except Exception as error:
+            self._judge(plugin, method, step, error)
+
+    def _judge(self, plugin: LoadedPlugin, hook: str, step: int, error: Exception) -> None:
+        if plugin.on_error == "raise":
+            blame(error, PluginHookError(plugin.instance, plugin.origin, hook, step, error))
+            raise error
         disable = plugin.on_error == "disable"
-        known = next((each for each in self.failures if (each.plugin, each.hook) == (plugin.instance, hook)), None)
-        if known is not None:
-            known.count += 1
-            return
+        if disable and plugin.instance in self:
+            self.unregister(plugin.instance)
+        for known in self.failures:
+            if (known.plugin, known.hook) == (plugin.instance, hook):
+                known.count += 1
+                return
         self.failures.append(Failure(plugin.instance, hook, step, f"{type(error).__name__}: {error}", disabled=disable))
         log.error(
             "plugin '%s' (%s) failed in %s at step %d; %s, training goes on (on_error = \"%s\")",
@@ -165,8 +184,6 @@ class PluginManager:
             plugin.on_error,
             exc_info=error,
         )
-        if disable:
-            self.unregister(plugin.instance)
 
     def _find(self, instance: str) -> LoadedPlugin:
         for each in self._loaded:
@@ -183,18 +200,26 @@ class PluginManager:
         for each in reversed(ordered):
             fresh.register(each.plugin, name=each.instance)
         self._pluggy, self._loaded = fresh, ordered
+        self._known.update({each.instance: replace(each, plugin=None, options=None) for each in ordered})
         self._freeze()
 
+    def _implementations(self, hook: str) -> list[Implementation]:
+        """Return who implements *hook*, in call order."""
+        own = {each.instance for each in self._loaded if each.builtin}
+        return call_order(getattr(self._pluggy.hook, hook).get_hookimpls(), self._infos[hook].kind, own)
+
     def _freeze(self) -> None:
-        for specification in self._specifications:
-            for name, function in vars(specification).items():
-                if not is_hook(function):
-                    continue
-                info, caller = hook_info(function), getattr(self._pluggy.hook, name)
-                here = info.scope == "all" or self._rank == 0
-                implementations = list(reversed(caller.get_hookimpls())) if here else []
-                parameters = caller.spec.argnames + caller.spec.kwargnames
-                setattr(self.hooks, name, freeze(name, info, parameters, implementations, self))
+        for name, info in self._infos.items():
+            specification = getattr(self._pluggy.hook, name).spec
+            here = info.scope == "all" or self._rank == 0
+            implementations = self._implementations(name) if here else []
+            parameters = specification.argnames + specification.kwargnames
+            setattr(self.hooks, name, freeze(name, info, parameters, implementations, self))
+
+
+def has_state(loaded: LoadedPlugin) -> bool:
+    """Return whether a plugin takes part in checkpoints: it can both give its state and take it back."""
+    return hasattr(loaded.plugin, "state_dict") and hasattr(loaded.plugin, "load_state_dict")
 
 
 def blame(error: BaseException, verdict: PluginHookError) -> None:

@@ -1,16 +1,28 @@
-"""The metric store: takes values without looking at them, and reads all of them at once at a logging boundary."""
+"""The metric store: takes values without waiting for a device, and reads all of them at once at a logging boundary."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable
 from math import nan
-from operator import mul
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
 
-Series = list[tuple["float | torch.Tensor", float]]  # (value, weight), in the order of logging
+
+class Series:
+    """What was logged under one name since the last boundary: weighted sums of numbers, and tensors not yet read."""
+
+    __slots__ = ("tensors", "total", "weight")
+
+    def __init__(self) -> None:
+        self.total = 0.0
+        self.weight = 0.0
+        self.tensors: list[tuple[torch.Tensor, float]] = []
+
+    def mean(self) -> float:
+        """Return the weighted mean; NaN when nothing weighs anything."""
+        return self.total / self.weight if self.weight else nan
 
 
 class MetricStore:
@@ -26,18 +38,21 @@ class MetricStore:
     def __bool__(self) -> bool:
         return bool(self._series)
 
-    def add(self, name: str, value: float | torch.Tensor, weight: float = 1.0) -> None:
-        """Keep *value*, a number or a tensor of one element, for the weighted mean of *name*.
-
-        A tensor on a device must not be changed afterwards.
-        """
-        if not isinstance(value, (int, float)):
-            value = value.item() if value.is_cpu else value.detach()
+    def add(self, name: str, value: float, weight: float = 1.0) -> None:
+        """Take a number into the weighted mean of *name*."""
         try:
             series = self._series[name]
         except KeyError:
-            series = self._series[name] = []
-        series.append((value, weight))
+            series = self._series[name] = Series()
+        series.total += value * weight
+        series.weight += weight
+
+    def add_tensor(self, name: str, tensor: torch.Tensor, weight: float = 1.0) -> None:
+        """Take a tensor of one element; one on a device must not be changed before the next boundary."""
+        if tensor.is_cpu:
+            self.add(name, tensor.item(), weight)
+        else:
+            self._series.setdefault(name, Series()).tensors.append((tensor.detach(), weight))
 
     def discard(self, prefix: str) -> None:
         """Forget what was logged under names that begin with *prefix*."""
@@ -46,32 +61,20 @@ class MetricStore:
     def fetch(self) -> dict[str, float]:
         """Return the mean of each metric as a float and start anew; one copy from the device, whatever was logged."""
         series, self._series = self._series, {}
-        return {name: weighted_mean(pairs) for name, pairs in on_host(series).items()}
+        read_tensors(each for each in series.values() if each.tensors)
+        return {name: each.mean() for name, each in series.items()}
 
 
-def weighted_mean(pairs: Sequence[tuple[float, float]]) -> float:
-    """Return the mean of values by their weights, given as pairs; NaN when nothing weighs anything."""
-    values, weights = zip(*pairs, strict=True)
-    total = sum(weights)
-    return sum(map(mul, values, weights)) / total if total else nan
+def read_tensors(unread: Iterable[Series]) -> None:
+    """Add the tensors of *unread* to their sums, with one copy for each device and dtype among them."""
+    kinds: dict[tuple[torch.device, torch.dtype], list[tuple[Series, torch.Tensor, float]]] = {}
+    for series in unread:
+        for tensor, weight in series.tensors:
+            kinds.setdefault((tensor.device, tensor.dtype), []).append((series, tensor.reshape(()), weight))
+    for members in kinds.values():
+        import torch
 
-
-def on_host(series: Mapping[str, Series]) -> dict[str, list[tuple[float, float]]]:
-    """Return *series* with each tensor read, by one copy for each device and dtype among them."""
-    kinds: dict[tuple[torch.device, torch.dtype], list[torch.Tensor]] = {}
-    for pairs in series.values():
-        for value, _ in pairs:
-            if not isinstance(value, (int, float)):
-                kinds.setdefault((value.device, value.dtype), []).append(value.reshape(()))
-    if not kinds:
-        return dict(series)  # type: ignore[arg-type]  # nothing but numbers
-    import torch
-
-    copies = {kind: iter(torch.stack(tensors).tolist()) for kind, tensors in kinds.items()}
-    return {
-        name: [
-            (value if isinstance(value, (int, float)) else next(copies[value.device, value.dtype]), weight)
-            for value, weight in pairs
-        ]
-        for name, pairs in series.items()
-    }
+        numbers = torch.stack([tensor for _, tensor, _ in members]).tolist()
+        for (series, _, weight), number in zip(members, numbers, strict=True):
+            series.total += number * weight
+            series.weight += weight

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from hookloop.errors import suggest
-from hookloop.interval import Interval
+from hookloop.interval import HOW_TO_WRITE, Interval
 
 EVERY_50_STEPS, EVERY_EPOCH = Interval(50, "step"), Interval(1, "epoch")
 
@@ -107,8 +107,12 @@ def convert(key: str, value: Any, hint: Any) -> Any:
 
 
 def to_interval(value: Any) -> Interval:
-    """Return *value* as an interval."""
-    return value if isinstance(value, Interval) else Interval.parse(value)
+    """Return *value* as an interval; ValueError says how one is written."""
+    if isinstance(value, Interval):
+        return value
+    if not isinstance(value, str):
+        raise ValueError(f"got {value!r} ({describe(value)}). {HOW_TO_WRITE}")
+    return Interval.parse(value)
 
 
 NAMES = {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}

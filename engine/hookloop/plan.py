@@ -44,7 +44,7 @@ def make_plan(
 
     Raises ConfigError with all problems at once, or the PluginError of a plugin that cannot be loaded.
     """
-    draft = read_draft(tree, given=given, switches=switches, environ=environ)
+    draft = read_draft(tree, given=given, switches=switches, environ=environ, thorough=False)
     error = draft.error(*([] if "task" in tree.data else [NO_TASK]))
     if error is not None:
         raise error

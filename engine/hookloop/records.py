@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import math
@@ -38,10 +39,11 @@ def make_directory(runs_dir: Path, name: str, run_dir: Path | None, *, overwrite
             return new_directory(runs_dir / name)
         if holds_run(run_dir) and not (overwrite or resume):
             raise ConfigError(
-                f"{run_dir} holds a run already. Continue it with --resume, replace it with --overwrite, or choose "
-                "another --run-dir."
+                f"{run_dir} holds a run already. Replace it with --overwrite, or choose another with --run-dir."
             )
         run_dir.mkdir(parents=True, exist_ok=True)
+        if not os.access(run_dir, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(run_dir))
         if overwrite and not resume:
             remove_run(run_dir)
         return run_dir
@@ -57,7 +59,7 @@ def new_directory(parent: Path) -> Path:
     parent.mkdir(parents=True, exist_ok=True)
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     for attempt in range(1000):
-        directory = parent / (f"{stamp}-{attempt}" if attempt else stamp)
+        directory = parent / (f"{stamp}-{attempt:03}" if attempt else stamp)
         try:
             directory.mkdir()
         except FileExistsError:
@@ -69,13 +71,17 @@ def new_directory(parent: Path) -> Path:
 
 def point_latest(parent: Path, directory: Path) -> None:
     """Make ``parent/latest`` a link to *directory*; where the file system has no links, a file with its name."""
-    fresh = parent / f".{LATEST}-{os.getpid()}"
+    # The name of the new directory is this run's alone, so no run that starts beside it writes the same file.
+    fresh = parent / f".{LATEST}-{directory.name}"
     try:
-        fresh.unlink(missing_ok=True)
         fresh.symlink_to(directory.name, target_is_directory=True)
     except OSError:
         fresh.write_text(directory.name + "\n", encoding="utf-8")
-    fresh.replace(parent / LATEST)
+    try:
+        fresh.replace(parent / LATEST)
+    except OSError as error:
+        fresh.unlink()
+        log.warning("%s cannot be pointed at the new run: %s", parent / LATEST, error)
 
 
 def remove_run(directory: Path) -> None:
@@ -119,13 +125,21 @@ class Records:
         if self._metrics is None:
             drop_torn_line(self.directory / METRICS)
             self._metrics = os.open(self.directory / METRICS, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        os.write(self._metrics, (json.dumps(to_json(row)) + "\n").encode())
+        os.write(self._metrics, (one_line(row) + "\n").encode())
 
     def close(self) -> None:
         """Close the log."""
         if self._metrics is not None:
             os.close(self._metrics)
             self._metrics = None
+
+
+def one_line(row: Mapping[str, float]) -> str:
+    """Return *row* as JSON."""
+    try:
+        return json.dumps(row, allow_nan=False)
+    except ValueError:
+        return json.dumps(to_json(row))
 
 
 def drop_torn_line(path: Path) -> None:
@@ -141,8 +155,8 @@ def drop_torn_line(path: Path) -> None:
 
 def read_metrics(path: Path) -> list[dict[str, float]]:
     """Return the rows of a ``metrics.jsonl``, NaN and infinities as floats, without a torn last line."""
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [from_json(json.loads(line)) for line in lines if line.endswith("\n")]
+    whole, _, _ = path.read_bytes().rpartition(b"\n")
+    return [from_json(json.loads(line)) for line in whole.splitlines()]
 
 
 def from_json(row: Mapping[str, Any]) -> dict[str, Any]:

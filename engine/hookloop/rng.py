@@ -12,7 +12,7 @@ import torch
 
 
 def seed_everything(seed: int) -> None:
-    """Seed python, numpy when it is imported, and torch on every device. Loader workers are seeded by torch's stream."""
+    """Seed python, numpy if it is imported, and torch on every device. Loader workers are seeded by torch's stream."""
     random.seed(seed)
     torch.manual_seed(seed)
     if "numpy" in sys.modules:
@@ -31,16 +31,20 @@ def rng_state(device: torch.device) -> dict[str, Any]:
 
 
 def set_rng_state(state: Mapping[str, Any], device: torch.device) -> None:
-    """Put every stream back to where `rng_state` found it."""
-    random.setstate(state["python"])
-    torch.set_rng_state(state["torch"])
+    """Put every stream back to where `rng_state` found it.
+
+    The state may have been through a file: as lists where it had tuples, and with its tensors on any device.
+    """
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    torch.set_rng_state(state["torch"].cpu())
     if "numpy" in state:
         import numpy as np
 
         name, keys, *rest = state["numpy"]
-        np.random.set_state((name, keys.numpy().astype("uint32"), *rest))
+        np.random.set_state((name, keys.cpu().numpy().astype("uint32"), *rest))
     if "device" in state and has_own_stream(device):
-        torch.get_device_module(device).set_rng_state(state["device"], device)
+        torch.get_device_module(device).set_rng_state(state["device"].cpu(), device)
 
 
 @contextmanager

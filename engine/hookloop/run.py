@@ -164,13 +164,11 @@ class Run:
         A tensor of one element stays on its device. Several values between two boundaries are averaged by *weight*.
         Raises ValueError for a tensor of another size, TypeError for what is no number.
         """
-        if isinstance(value, (int, float)):
-            self.store.add(name, value, weight)
-        elif not hasattr(value, "detach"):
+        if isinstance(value, (int, float)) or not hasattr(value, "detach"):
             self.store.add(name, float(value), weight)
         elif value.numel() == 1:
             # Whoever logs a running total goes on adding to it: what counts is the value of now.
-            self.store.add(name, value if value.is_cpu else value.detach().clone(), weight)
+            self.store.add_tensor(name, value if value.is_cpu else value.detach().clone(), weight)
         else:
             raise ValueError(f"run.log('{name}'): wanted one number, got a tensor of shape {tuple(value.shape)}")
 

@@ -33,7 +33,9 @@ class Schedule:
         """Set the learning rates that hold from now on."""
         progress = run.step if self.unit == "step" else run.epoch
         for group in self.optimizer.param_groups:
-            lr = self.rate(progress, group.setdefault("initial_lr", float(group["lr"])))
+            if "initial_lr" not in group:
+                group["initial_lr"] = float(group["lr"])
+            lr = self.rate(progress, group["initial_lr"])
             if hasattr(group["lr"], "fill_"):
                 group["lr"].fill_(lr)
             else:
@@ -47,6 +49,8 @@ def constant() -> Rate:
 
 def step(step_size: int, gamma: float = 0.1) -> Rate:
     """Multiply by *gamma* every *step_size*: ``lr * gamma ** floor(t / step_size)``."""
+    if step_size <= 0:
+        raise ValueError(f"step_size must be more than 0, not {step_size}")
     return lambda t, lr: lr * gamma ** (t // step_size)
 
 
@@ -57,6 +61,8 @@ def exponential(gamma: float) -> Rate:
 
 def linear(period: int, min_lr: float = 0.0) -> Rate:
     """Go in a straight line from the optimizer's rate to *min_lr* in *period*, and stay there."""
+    if period <= 0:
+        raise ValueError(f"period must be more than 0, not {period}")
     return lambda t, lr: lr + (min_lr - lr) * min(t, period) / period
 
 
@@ -65,4 +71,6 @@ def cosine(period: int, min_lr: float = 0.0) -> Rate:
 
     ``min_lr + (lr - min_lr) * (1 + cos(pi * t / period)) / 2``, Loshchilov and Hutter (2017), equation 5.
     """
+    if period <= 0:
+        raise ValueError(f"period must be more than 0, not {period}")
     return lambda t, lr: min_lr + (lr - min_lr) * (1.0 + math.cos(math.pi * min(t, period) / period)) / 2.0

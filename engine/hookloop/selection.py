@@ -60,9 +60,16 @@ class Decision:
 
 
 def decide(
-    candidates: Sequence[Candidate], requests: Sequence[Request], policy: Policy, engine_version: str
+    candidates: Sequence[Candidate],
+    requests: Sequence[Request],
+    policy: Policy,
+    engine_version: str,
+    *,
+    thorough: bool = True,
 ) -> tuple[Decision, ...]:
     """Return one decision for each requested instance and each other candidate, sorted by name; nothing is imported.
+
+    Unless *thorough*, what is not switched on is not asked whether it goes with this engine: a run need not know.
 
     It never raises: what is wrong is a state, and `find_problems` tells what of it is a mistake in the configuration.
     """
@@ -73,7 +80,7 @@ def decide(
     decisions = []
     for request in asked:
         candidate, failure = _find(request, candidates, doubles, [each.instance for each in asked])
-        decisions.append(_decide(request.instance, candidate, request, failure, policy, engine_version))
+        decisions.append(_decide(request.instance, candidate, request, failure, policy, engine_version, thorough))
     for candidate in candidates:
         name = canonical(candidate.name)
         if name in taken and name not in used:
@@ -81,7 +88,7 @@ def decide(
             decisions.append(Decision(candidate.name, "shadowed", reason, False, candidate, None))
         elif name not in used:
             failure = _name_providers(doubles[name]) if name in doubles else ""
-            decisions.append(_decide(candidate.name, candidate, None, failure, policy, engine_version))
+            decisions.append(_decide(candidate.name, candidate, None, failure, policy, engine_version, thorough))
     return tuple(sorted(decisions, key=lambda each: (canonical(each.instance), each.origin)))
 
 
@@ -172,6 +179,7 @@ def _decide(
     failure: str,
     policy: Policy,
     engine_version: str,
+    thorough: bool,
 ) -> Decision:
     if candidate is not None and candidate.source == "built-in":
         return Decision(instance, "active", "part of the engine", True, candidate, request)
@@ -183,7 +191,7 @@ def _decide(
         state = "disabled"
     elif failure:
         state, reason = "failed", failure
-    elif candidate and (conflict := incompatibility(candidate, engine_version)):
+    elif candidate and (wanted or thorough) and (conflict := incompatibility(candidate, engine_version)):
         state, reason = "incompatible", conflict
     return Decision(instance, state, reason, wanted, candidate, request)
 

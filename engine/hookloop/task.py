@@ -92,6 +92,13 @@ class SupervisedTask(Task):
     with ``__iter__``. A batch is an ``(input, target)`` pair, or a dict or dataclass with members of such names.
     """
 
+    # The members of a pair are then taken directly: it is by far the most frequent batch, and this runs every step.
+    _takes_pairs_apart = True
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        cls._takes_pairs_apart = cls.input is Task.input and cls.target is Task.target
+
     def __init__(
         self,
         model: torch.nn.Module,
@@ -121,14 +128,15 @@ class SupervisedTask(Task):
 
     def forward(self, batch: Any) -> Any:
         """Return the model's output for the input of *batch*."""
-        # The pair is by far the most frequent batch, and this runs every step.
-        return self.model(batch[0] if type(batch) in (tuple, list) else self.input(batch))
+        if self._takes_pairs_apart and type(batch) in (tuple, list):
+            return self.model(batch[0])
+        return self.model(self.input(batch))
 
     def loss(self, output: Any, batch: Any) -> torch.Tensor:
         """Return the criterion of *output* and the target of *batch*."""
-        if self.criterion is None or type(batch) not in (tuple, list):
-            return super().loss(output, batch)
-        return self.criterion(output, batch[1])
+        if self._takes_pairs_apart and self.criterion is not None and type(batch) in (tuple, list) and len(batch) > 1:
+            return self.criterion(output, batch[1])
+        return super().loss(output, batch)
 
     def batch_size(self, batch: Any) -> int:
         """Return the samples in *batch*."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,12 +21,26 @@ class Topology:
 
 
 def find_topology(environ: Mapping[str, str]) -> Topology:
-    """Return the topology: of a process group that exists, else of the launcher's variables, else a single process."""
-    local = int(environ.get("LOCAL_RANK", 0))
-    group = existing_group()
-    if group is not None:
-        return Topology(group.get_rank(), group.get_world_size(), local)
-    return Topology(int(environ.get("RANK", 0)), int(environ.get("WORLD_SIZE", 1)), local)
+    """Return the topology: of a process group that exists, else of the launcher's variables, else a single process.
+
+    Raises ConfigError for variables that are no numbers, or contradict each other.
+    """
+    local = number(environ, "LOCAL_RANK", 0)
+    distributed = existing_group()
+    if distributed is not None:
+        return Topology(distributed.get_rank(), distributed.get_world_size(), local)
+    rank, world_size = number(environ, "RANK", 0), number(environ, "WORLD_SIZE", 1)
+    if rank >= world_size:
+        raise ConfigError(f"the environment says RANK={rank} of WORLD_SIZE={world_size}; ranks are counted from 0.")
+    return Topology(rank, world_size, local)
+
+
+def number(environ: Mapping[str, str], name: str, default: int) -> int:
+    """Return the environment variable *name*, a whole number from 0, or *default* when it is not set."""
+    text = environ.get(name, str(default)).strip()
+    if not text.isdecimal():
+        raise ConfigError(f"the environment says {name}={text!r}, and it must be a number, as a launcher sets it.")
+    return int(text)
 
 
 def existing_group() -> Any:
@@ -33,8 +48,6 @@ def existing_group() -> Any:
 
     Nobody can have made one without importing the module, which takes long, so it is not imported to find out.
     """
-    import sys
-
     distributed = sys.modules.get("torch.distributed")
     ready = distributed is not None and distributed.is_available() and distributed.is_initialized()
     return distributed if ready else None
@@ -43,7 +56,8 @@ def existing_group() -> Any:
 def agreement(topology: Topology) -> Callable[[Control], None] | None:
     """Return what makes all ranks hold the same proposals, or None for a single process.
 
-    Raises ConfigError when there are several ranks and no process group to agree in.
+    All ranks have to call this, and what it returns. Raises ConfigError when there are several ranks and no process
+    group to agree in.
     """
     if topology.world_size == 1:
         return None
@@ -53,14 +67,22 @@ def agreement(topology: Topology) -> Callable[[Control], None] | None:
             f"this is rank {topology.rank} of {topology.world_size}, and there is no process group: each rank would "
             "train a model of its own. Switch on a plugin that makes one, or call torch.distributed.init_process_group."
         )
+    import torch
+
+    group = host_group(distributed)
 
     def agree(control: Control) -> None:
-        proposals: list[Any] = [None] * topology.world_size
-        distributed.all_gather_object(proposals, (control.signal, control.stop_reason, control.save_reason))
-        signals, stops, saves = zip(*proposals, strict=True)
-        control.signal = next((each for each in signals if each is not None), None)
-        control.stop_reason = next((each for each in stops if each is not None), None)
-        control.save_reason = next((each for each in saves if each is not None), None)
+        control.shared = True
+        mine = (control.noted, control.stop_reason, control.save_reason)
+        anything = torch.tensor(any(each is not None for each in mine), dtype=torch.int32)
+        distributed.all_reduce(anything, distributed.ReduceOp.MAX, group=group)
+        if not anything:
+            return
+        proposals = gather(distributed, group, mine)
+        # The lowest rank that proposes anything has its way; any rule will do that is the same everywhere.
+        control.signal, control.stop_reason, control.save_reason = (
+            next((each for each in kind if each is not None), None) for kind in zip(*proposals, strict=True)
+        )
 
     return agree
 
@@ -70,14 +92,29 @@ def check_same_everywhere(topology: Topology, fingerprint: Mapping[str, Any]) ->
     distributed = existing_group()
     if topology.world_size == 1 or distributed is None:
         return
-    all_of_them: list[Any] = [None] * topology.world_size
-    distributed.all_gather_object(all_of_them, dict(fingerprint))
+    first, *others = gather(distributed, host_group(distributed), dict(fingerprint))
     differing = [
-        f"{key}: {all_of_them[0].get(key)!r} on rank 0, {other.get(key)!r} on rank {rank}"
-        for rank, other in enumerate(all_of_them)
-        for key in sorted({*all_of_them[0], *other})
-        if other.get(key) != all_of_them[0].get(key)
+        f"{key}: {first.get(key)!r} on rank 0, {other.get(key)!r} on rank {rank}"
+        for rank, other in enumerate(others, 1)
+        for key in sorted({*first, *other})
+        if other.get(key) != first.get(key)
     ]
     if differing:
-        message = "the ranks of this run differ, and would wait for each other for ever:"
-        raise ConfigError("\n".join([message, *differing]))
+        raise ConfigError(
+            "the ranks of this run differ, and would wait for each other for ever:\n" + "\n".join(differing)
+        )
+
+
+def host_group(distributed: Any) -> Any:
+    """Return a group of all ranks that talk from host to host, for the engine alone.
+
+    In the group that trains, a message would wait for the kernels of a device, or meet one from a plugin's thread.
+    """
+    return distributed.new_group(backend="gloo") if distributed.is_gloo_available() else None
+
+
+def gather(distributed: Any, group: Any, mine: Any) -> list[Any]:
+    """Return what each rank calls *mine*, in the order of ranks."""
+    everyones = [None] * distributed.get_world_size()
+    distributed.all_gather_object(everyones, mine, group=group)
+    return everyones

@@ -1,4 +1,4 @@
-"""The contract is run by a real pytest over real distributions: one that keeps all of it, and others that break one clause."""
+"""A real pytest runs the contract over real plugins: one that keeps all of it, and others that break one clause."""
 
 import os
 import subprocess
@@ -12,6 +12,13 @@ import pytest
 from hookloop.testing import PluginContract
 
 CLAUSES = [name for name in dir(PluginContract) if name.startswith("test_")]
+
+SETTINGS = """\
+[pytest]
+filterwarnings =
+    error
+    ignore:unclosed file:ResourceWarning
+"""
 
 HEAD = """
 import time
@@ -128,19 +135,6 @@ BROKEN = {
         """,
         "its_state_survives_saving_and_loading",
     ),
-    "unresumable": (
-        """
-        class Watch:
-            role = "actor"
-            steps = 0
-            @hookimpl
-            def on_step_end(self, run):
-                self.steps += 1
-                for group in run.optimizers[0].param_groups:
-                    group["lr"] = 0.1 / self.steps
-        """,
-        "a_resumed_run_ends_like_one_that_was_never_stopped",
-    ),
     "reading": (watch("run.loss.item()"), "no_tensor_is_read_between_two_logging_boundaries"),
     "thread": (
         "import threading" + watch("threading.Thread(target=time.sleep, args=(60,), daemon=True).start()"),
@@ -172,6 +166,23 @@ BROKEN = {
         "import signal" + watch("signal.signal(signal.SIGUSR2, lambda *_: None)"),
         "nothing_is_left_behind",
     ),
+}
+
+# More ways to break a clause: of these only the clause is run, to save time.
+ALSO_BROKEN = {
+    "unresumable": (
+        """
+        class Watch:
+            role = "actor"
+            steps = 0
+            @hookimpl
+            def on_step_end(self, run):
+                self.steps += 1
+                for group in run.optimizers[0].param_groups:
+                    group["lr"] = 0.1 / self.steps
+        """,
+        "a_resumed_run_ends_like_one_that_was_never_stopped",
+    ),
     "untidy-failure": (
         """
         class Watch:
@@ -185,10 +196,6 @@ BROKEN = {
         """,
         "an_error_elsewhere_comes_out_as_it_was",
     ),
-}
-
-# More ways to break a clause: of these only the clause is run, to save time.
-ALSO_BROKEN = {
     "hidden-torch": ("from hookloop import Task" + watch(), "importing_it_imports_no_torch"),
     "unmarked-hook": (watch() + "    def on_epoch_end(self, run): pass", "it_loads_and_every_hook_matches_its_spec"),
     "forgiving-inside": (
@@ -331,9 +338,7 @@ def outcomes(tmp_path_factory):
         others = [] if name in BROKEN else [f"    {each} = None\n" for each in CLAUSES if each != f"test_{clause}"]
         classes.append(subclass(name, f"{write_module(site, name, source)}:Watch", "".join(others)))
     (site / "test_plugins.py").write_text("from hookloop.testing import PluginContract\n\n" + "\n".join(classes))
-    (site / "pytest.ini").write_text(
-        "[pytest]\nfilterwarnings =\n    error\n    ignore:unclosed file:ResourceWarning\n"
-    )
+    (site / "pytest.ini").write_text(SETTINGS)
     return read(run_pytest(site))
 
 

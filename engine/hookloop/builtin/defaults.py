@@ -5,6 +5,8 @@ A plugin that offers the same name replaces the engine's.
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -44,23 +46,22 @@ def loss_factory(name: str) -> Factory:
     """Return the factory of one of torch's losses; lists given for class weights become tensors."""
     module = LOSSES[name]
 
+    @functools.wraps(module, updated=())
     def build(**options: Any) -> Any:
         if not options and name in PLAIN_LOSSES:
             return PLAIN_LOSSES[name]
         for key in TENSOR_OPTIONS:
-            if isinstance(options.get(key), list):
-                options[key] = torch.tensor(options[key], dtype=torch.get_default_dtype())
+            if options.get(key) is not None:
+                options[key] = torch.as_tensor(options[key], dtype=torch.get_default_dtype())
         return module(**options)
 
-    build.__signature__ = signature_of(module)  # type: ignore[attr-defined]
     return build
 
 
-def signature_of(factory: Factory) -> Any:
-    """Return the signature by which options of *factory* are checked."""
-    import inspect
-
-    return inspect.signature(factory)
+def steps_alone(optimizer: type[torch.optim.Optimizer]) -> bool:
+    """Return whether an update needs nothing but gradients; L-BFGS evaluates the loss again and again within one."""
+    closure = inspect.signature(optimizer.step).parameters.get("closure")
+    return closure is None or closure.default is None
 
 
 class Defaults:
@@ -75,9 +76,10 @@ class Defaults:
 
     @hookimpl
     def provide_optimizers(self) -> Mapping[str, Factory]:
-        """Offer every optimizer of ``torch.optim``, by its class name in lower case."""
-        classes = {name.lower(): each for name, each in vars(torch.optim).items() if isinstance(each, type)}
-        return {name: each for name, each in classes.items() if each is not torch.optim.Optimizer}
+        """Offer the optimizers of ``torch.optim`` that step by gradients alone, by class name in lower case."""
+        base = torch.optim.Optimizer
+        classes = [each for each in vars(torch.optim).values() if isinstance(each, type) and issubclass(each, base)]
+        return {each.__name__.lower(): each for each in classes if each is not base and steps_alone(each)}
 
     @hookimpl
     def provide_schedules(self) -> Mapping[str, Factory]:

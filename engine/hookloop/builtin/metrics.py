@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -76,6 +77,16 @@ class Accuracy:
         self.samples = 0
 
 
+@contextmanager
+def named(metric: str) -> Iterator[None]:
+    """Put the name of *metric* on whatever its code raises."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"raised by the metric '{metric}'")
+        raise
+
+
 class Metrics:
     """Updates every metric batch by batch and logs it once, as ``val/NAME`` or ``test/NAME``."""
 
@@ -92,16 +103,18 @@ class Metrics:
     def update(self, run: Run, batch: Any) -> None:
         """Update every metric with one batch."""
         target = run.task.target(batch)
-        for metric in self.metrics.values():
-            if isinstance(metric, Averaged):
-                metric.update(run.output, target, run.task.batch_size(batch))
-            else:
-                metric.update(run.output, target)
+        for name, metric in self.metrics.items():
+            with named(name):
+                if isinstance(metric, Averaged):
+                    metric.update(run.output, target, run.task.batch_size(batch))
+                else:
+                    metric.update(run.output, target)
 
     def finish(self, run: Run, prefix: str) -> None:
         """Log every metric under *prefix*."""
         for name, metric in self.metrics.items():
-            run.log(f"{prefix}/{name}", metric.compute())
+            with named(name):
+                run.log(f"{prefix}/{name}", metric.compute())
 
     @hookimpl
     def on_ready(self, run: Run) -> None:

@@ -38,7 +38,7 @@ class LossScaling:
 
     def __init__(self, device: torch.device) -> None:
         self.scaler = torch.amp.GradScaler(device.type)
-        self.stepped = False
+        self.scaled = self.unscaled = self.stepped = False  # what happened to the gradients of this update
 
     @hookimpl
     def on_ready(self, run: Run) -> None:
@@ -46,30 +46,51 @@ class LossScaling:
         for optimizer in run.optimizers:
             optimizer.register_step_post_hook(self.on_stepped)
 
-    def on_stepped(self, *_: Any) -> None:
-        """Note that an optimizer really made its update."""
-        self.stepped = True
+    def on_stepped(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        """Note that *optimizer* really made its update; a fused one is told of an overflow and leaves it out itself."""
+        found = getattr(optimizer, "found_inf", None)
+        self.stepped = self.stepped or found is None or not found.item()
 
     @hookimpl(trylast=True)
     def run_backward(self, run: Run, loss: torch.Tensor) -> bool:
         """Compute scaled gradients."""
+        self.scaled = True
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         return True
 
     @hookimpl(tryfirst=True)
     def on_gradients_ready(self, run: Run) -> None:
-        """Take the scale out of the gradients before anyone looks at them."""
-        for optimizer in run.optimizers:
-            self.scaler.unscale_(optimizer)
+        """Take the scale out of the gradients before anyone looks at them; those of another backward have none."""
+        if self.scaled:
+            self.unscaled = True
+            for optimizer in run.optimizers:
+                self.scaler.unscale_(optimizer)
 
     @hookimpl(trylast=True)
-    def run_optimizer_step(self, run: Run) -> bool:
+    def run_optimizer_step(self, run: Run) -> bool | None:
         """Update the weights unless a gradient is infinite or NaN; False when no optimizer made its update."""
+        if not self.unscaled:
+            return None
         self.stepped = False
         for optimizer in run.optimizers:
             self.scaler.step(optimizer)
-        self.scaler.update()
         return self.stepped
+
+    @hookimpl(tryfirst=True)
+    def on_optimizer_step_end(self) -> None:
+        """Set the scale of the next update."""
+        self.finish()
+
+    @hookimpl(tryfirst=True)
+    def on_optimizer_step_skipped(self) -> None:
+        """Set the scale of the next update, whoever dropped this one."""
+        self.finish()
+
+    def finish(self) -> None:
+        """End the update: let an overflow lower the scale, and a long time without one raise it."""
+        if self.unscaled:
+            self.scaler.update()
+        self.scaled = self.unscaled = False
 
     def state_dict(self) -> dict[str, Any]:
         """Return the scale and how long it has held."""

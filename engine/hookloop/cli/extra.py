@@ -88,7 +88,7 @@ def switched_on(switches: Sequence[str]) -> list[Decision]:
     if not switches:
         return []
     problems: list[Problem] = []
-    decisions, _ = select(ConfigTree(), (), switches, os.environ, problems)
+    decisions, _ = select(ConfigTree(), (), switches, os.environ, problems, thorough=False)
     if problems:
         raise ConfigError(problems)
     return [each for each in decisions if each.wanted and each.request and each.request.where.startswith("-p")]

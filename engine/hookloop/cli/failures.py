@@ -17,6 +17,7 @@ import cyclopts
 import pluggy
 
 import hookloop
+from hookloop.cli.logs import process_rank
 from hookloop.cli.output import emit_json
 from hookloop.errors import ConfigError, HookloopError, PluginHookError
 
@@ -25,10 +26,10 @@ INTERRUPTED = 130
 
 
 def report(error: BaseException, *, as_json: bool) -> int:
-    """Tell of *error* on stderr, and on stdout when it was asked *as_json*; return the exit code."""
+    """Tell of *error* on stderr, and on the first rank's stdout when it was asked *as_json*; return the exit code."""
     code = exit_code(error)
     print(describe(error), file=sys.stderr, flush=True)
-    if as_json:
+    if as_json and process_rank() == 0:
         emit_json(as_document(error, code))
     return code
 

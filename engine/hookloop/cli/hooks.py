@@ -70,6 +70,7 @@ class Chains:
         from hookloop.markers import PROJECT
 
         self.origins = {each.instance: each.origin for each in plugins}
+        self.own = {each.instance for each in plugins if each.builtin}
         self.pluggy = pluggy.PluginManager(PROJECT)
         for specification in SPECIFICATIONS:
             self.pluggy.add_hookspecs(specification)
@@ -78,13 +79,10 @@ class Chains:
 
     def of(self, spec: Spec) -> list[Call]:
         """Return who is called by the hook of *spec*, wrappers first, in the order of the calls."""
-        from hookloop.dispatch import unwound
+        from hookloop.dispatch import call_order
 
-        caller = getattr(self.pluggy.hook, spec.name)
-        found = list(reversed(caller.get_hookimpls()))
-        plain = [each for each in found if not each.wrapper]
-        ordered = [each for each in found if each.wrapper] + (unwound(plain) if spec.kind == "ending" else plain)
-        return [self.call(each) for each in ordered]
+        implementations = getattr(self.pluggy.hook, spec.name).get_hookimpls()
+        return [self.call(each) for each in call_order(implementations, spec.kind, self.own)]
 
     def call(self, implementation: Any) -> Call:
         """Return the place of *implementation*."""

@@ -10,7 +10,7 @@ from cyclopts import CycloptsError
 
 from hookloop.cli.app import make_app
 from hookloop.cli.failures import report
-from hookloop.cli.output import silence
+from hookloop.cli.output import silence, stdout_is_open
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -50,12 +50,3 @@ def call(app: App, words: Sequence[str]) -> int:
         print(f"{place}: {error}\nSee: {place} --help", file=sys.stderr)
         return WRONG_USAGE
     return result
-
-
-def stdout_is_open() -> bool:
-    """Return whether somebody still reads standard output; a pipe may have broken elsewhere."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        return False
-    return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
@@ -32,6 +33,18 @@ def emit_json(value: Any) -> None:
 def silence() -> None:
     """Let whatever is still written to standard output, at the interpreter's end as well, go nowhere."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def stdout_is_open() -> bool:
+    """Return whether somebody still reads standard output, as far as can be told: a pipe may have broken elsewhere."""
+    if not hasattr(select, "poll"):
+        return True
+    poll = select.poll()
+    try:
+        poll.register(sys.stdout.fileno(), 0)  # errors are always told
+    except (OSError, ValueError):
+        return True  # an object in memory took its place
+    return not any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 @contextmanager

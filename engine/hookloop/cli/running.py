@@ -7,6 +7,7 @@ import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from traceback import extract_tb
 from typing import TYPE_CHECKING, Any, Literal
 
 from hookloop.cli.logs import process_rank, show_logs
@@ -28,7 +29,7 @@ from hookloop.cli.parameters import (
 )
 from hookloop.cli.source import read_tree, require_configuration
 from hookloop.cli.summary import summarize
-from hookloop.errors import ConfigError
+from hookloop.errors import ConfigError, HookloopError
 from hookloop.plan import Plan, make_plan
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def run(
     if process_rank() == 0 and output.json:
         emit_json(as_document(result, code))
     elif process_rank() == 0 and not loudness.quiet:
-        emit(summarize(result, command_line(again(command, plan, result, model))))
+        emit(summarize(result, shlex.join(again(command, plan, result, model))))
     return code
 
 
@@ -135,7 +136,17 @@ def execute(plan: Plan, command: Command, model: Model) -> Result:
     from hookloop import session
 
     name: Literal["train", "validate", "test", "predict"] = "train" if command == "fit" else command
-    return session.execute(plan, name, clock=time.monotonic, environ=os.environ, weights=model.weights)
+    try:
+        return session.execute(plan, name, clock=time.monotonic, environ=os.environ, weights=model.weights)
+    except SystemExit as error:
+        # With its exit code a run that did not end well could pass for one that did.
+        raise HookloopError(f"{last_place(error)} ended the run with sys.exit({error.code!r}).") from error
+
+
+def last_place(error: BaseException) -> str:
+    """Return the file and line that raised *error*."""
+    frame = extract_tb(error.__traceback__)[-1]
+    return f"{frame.filename}:{frame.lineno}"
 
 
 def as_document(result: Result, code: int) -> dict[str, Any]:
@@ -152,8 +163,3 @@ def again(command: Command, plan: Plan, result: Result, model: Model) -> Sequenc
     if command == "fit" and plan.options.run_dir is not None and not plan.options.overwrite:
         words.append("--overwrite")
     return [*words, "--weights", str(model.weights)] if model.weights is not None else words
-
-
-def command_line(words: Sequence[str]) -> str:
-    """Return *words* as a shell takes them."""
-    return shlex.join(words)

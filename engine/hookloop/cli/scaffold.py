@@ -33,11 +33,12 @@ def write_plugin(name: str, parent: Path, kind: str) -> tuple[Path, list[Path]]:
     try:
         parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir()
-    except FileExistsError:
-        message = f"{folder} exists already, and nothing is overwritten."
-        raise ConfigError(f"{message} Choose another name, or another place: --dir DIR.") from None
     except OSError as error:
-        raise ConfigError(f"{folder} cannot be made: {error.strerror}. Choose another place: --dir DIR.") from None
+        if folder.exists():
+            why = f"{folder} exists already, and nothing is overwritten. Choose another name, or another"
+        else:
+            why = f"{folder} cannot be made: {error.strerror}. Choose another"
+        raise ConfigError(f"{why} place: --dir DIR.") from None
     for path, text in texts.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8", newline="\n")

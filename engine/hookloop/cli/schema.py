@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
-import re
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, get_args
 
 from hookloop._version import __version__
+from hookloop.cli.run_schema import run_schema, without_null
 from hookloop.discovery import Candidate, find_candidates
 from hookloop.errors import PluginError
 from hookloop.loading import load
-from hookloop.options import POSITIVE, RunOptions
 from hookloop.plugin_options import config_model
 from hookloop.policy import Policy
 from hookloop.requests import OnError, Request
@@ -74,57 +71,6 @@ def installed_models() -> tuple[dict[str, type[BaseModel] | None], list[str]]:
 def named_once(candidates: tuple[Candidate, ...]) -> list[Candidate]:
     """Return the first plugin of each name."""
     return list({each.name: each for each in reversed(candidates)}.values())[::-1]
-
-
-def run_schema() -> Schema:
-    """Return the schema of ``[run]``, described by the docstring of `RunOptions`."""
-    from pydantic import TypeAdapter
-
-    schema: Schema = without_null(TypeAdapter(RunOptions).json_schema())
-    properties, texts = schema["properties"], attribute_docs(RunOptions)
-    for name, each in properties.items():
-        each.pop("title", None)
-        each["description"] = texts[name]
-    for name in POSITIVE:
-        properties[name]["exclusiveMinimum"] = 0
-    properties["seed"] |= {"minimum": 0, "maximum": 2**63 - 1}
-    return {"description": summary(RunOptions), **schema, "additionalProperties": False}
-
-
-def attribute_docs(kind: type) -> dict[str, str]:
-    """Return the text of each name in the section ``Attributes`` of a docstring, one entry a line or sentence.
-
-    An entry is ``name: text`` or ``name, other: text``; a second one may follow in the same line.
-    """
-    body = (inspect.getdoc(kind) or "").partition("Attributes:\n")[2]
-    text = " ".join(body.split())
-    names = "|".join(kind.__annotations__)
-    entries = re.split(rf"(?:^|(?<=\. ))((?:{names})(?:, (?:{names}))*): ", text)[1:]
-    return {
-        name: meaning.strip().replace("``", "")
-        for listed, meaning in zip(entries[::2], entries[1::2], strict=True)
-        for name in listed.split(", ")
-    }
-
-
-def summary(kind: type) -> str:
-    """Return the first line of a docstring."""
-    return (inspect.getdoc(kind) or "").partition("\n")[0]
-
-
-def without_null(schema: Any) -> Any:
-    """Return *schema* without the alternative null and the default null, as TOML has neither."""
-    if isinstance(schema, list):
-        return [without_null(each) for each in schema]
-    if not isinstance(schema, Mapping):
-        return schema
-    kept = {key: without_null(each) for key, each in schema.items() if (key, each) != ("default", None)}
-    choices = kept.get("anyOf")
-    if isinstance(choices, list) and {"type": "null"} in choices:
-        rest = [each for each in choices if each != {"type": "null"}]
-        kept = {key: each for key, each in kept.items() if key != "anyOf"}
-        kept |= rest[0] if len(rest) == 1 else {"anyOf": rest}
-    return kept
 
 
 def component_schema(text: str) -> Schema:

@@ -111,9 +111,10 @@ def counting(count: int, noun: str) -> str:
 
 def duration(seconds: float) -> str:
     """Return *seconds* in the two units that matter: "85 ms", "4.21 s", "2 min 5 s", "3 h 20 min"."""
-    if seconds < 1:
+    # Compared after rounding: nothing takes 1000 ms or 60 s.
+    if seconds < 0.9995:
         return f"{seconds * 1000:.3g} ms"
-    if seconds < 60:
+    if seconds < 59.95:
         return f"{seconds:.3g} s"
     whole = round(seconds)
     if whole < 3600:

@@ -15,7 +15,6 @@ from hookloop.errors import ConfigError, PluginError, Problem
 from hookloop.inspection import inspect_plugin, role_of
 from hookloop.loading import LoadedPlugin, assemble, build, load
 from hookloop.locations import is_location, location_name
-from hookloop.names import canonical
 from hookloop.plan import spec_parameters
 from hookloop.plugin_options import validate_options
 from hookloop.selection import Decision, Policy, Request, decide
@@ -49,7 +48,7 @@ def survey(tree: ConfigTree, switches: Sequence[str], environ: Mapping[str, str]
     Those that are switched on are imported and built; one that cannot be is a row as well.
     """
     problems: list[Problem] = []
-    decisions, _ = select(tree, (), switches, environ, problems)
+    decisions, _ = select(tree, (), switches, environ, problems, thorough=True)
     rows = [row_of(tree, each, environ) for each in decisions]
     told = {each.reason for each in decisions}
     return rows, [each for each in problems if each.message not in told]
@@ -162,8 +161,3 @@ def role_and_hooks(portrait: Portrait) -> tuple[str, tuple[str, ...]]:
 def entry_point_of(candidate: Candidate) -> str:
     """Return where the plugin's code is, as its distribution says."""
     return f"{candidate.name} = {candidate.value}" if candidate.source == "entry point" else candidate.value
-
-
-def same_plugin(one: Candidate, other: Candidate) -> bool:
-    """Return whether two names lead to the same code of the same distribution."""
-    return one.value == other.value and canonical(one.distribution) == canonical(other.distribution)

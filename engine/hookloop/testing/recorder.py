@@ -42,7 +42,8 @@ def recording(specification: Callable[..., object]) -> Callable[..., Any]:
     source = f"def {hook}(self, {', '.join(names)}):\n    self.note({hook!r}, dict({arguments}))\n"
     namespace: dict[str, Any] = {}
     exec(source + ("    return (yield)\n" if around else ""), namespace)
-    return hookimpl(wrapper=around)(namespace[hook])
+    method: Callable[..., Any] = namespace[hook]
+    return hookimpl(wrapper=around)(method)
 
 
 def with_every_hook(recorder: type[T]) -> type[T]:

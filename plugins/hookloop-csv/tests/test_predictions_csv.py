@@ -98,8 +98,8 @@ def test_a_relative_file_starts_from_the_current_directory(tmp_path, functions, 
 
 
 def test_a_function_of_a_module_can_be_named(tmp_path):
-    predict(tmp_path, rows="torch:unbind", data=[torch.tensor([[1.0, 2.0]])])
-    assert (tmp_path / "run" / "predictions.csv").exists()
+    predict(tmp_path, rows="builtins:zip", data=[torch.tensor([1.0, 2.0])])
+    assert rows(tmp_path) == [{"value_0": "1.0", "value_1": "2.0"}, {"value_0": "2.0", "value_1": "4.0"}]
 
 
 def test_a_sequence_takes_its_names_from_the_header(tmp_path, functions):
@@ -184,9 +184,9 @@ def test_a_fit_leaves_no_file(tmp_path):
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        ("wrong", "returned a int; it must return several rows"),
+        ("wrong", "returned int, not rows"),
         ("missing", "there is no 'missing' in"),
-        ("NUMBER", "is a int; a function is wanted"),
+        ("NUMBER", "is of type int; a function is wanted"),
     ],
 )
 def test_a_function_that_does_not_fit_is_an_error_that_names_it(tmp_path, functions, function, message):
@@ -196,7 +196,10 @@ def test_a_function_that_does_not_fit_is_an_error_that_names_it(tmp_path, functi
 
 @pytest.mark.parametrize(
     ("location", "message"),
-    [("no_such.py:rows", "there is no file 'no_such.py'"), ("no_such_module:rows", "there is no module 'no_such_module'")],
+    [
+        ("no_such.py:rows", "there is no file 'no_such.py'"),
+        ("no_such_module:rows", "there is no module 'no_such_module'"),
+    ],
 )
 def test_a_function_that_is_not_there_fails_before_anything_is_built(tmp_path, location, message):
     class Built:
@@ -241,7 +244,7 @@ def test_whole_numbers_stay_whole():
 @pytest.mark.parametrize(
     ("output", "message"),
     [
-        ({"logits": torch.zeros(2)}, "is a dict, not a tensor with a row for each sample"),
+        ({"logits": torch.zeros(2)}, "is of type dict, not a tensor with a row for each sample"),
         (torch.tensor(1.0), "one number for the whole batch"),
         (torch.zeros(2, 3, 64, 64), "12288 values a sample"),
     ],
@@ -256,7 +259,7 @@ def test_a_row_that_does_not_fit_the_header_is_an_error():
         user_rows([(1, 2)], ("a", "b", "c"), "f")
     with pytest.raises(RowError, match="f gave z, which the header lacks: a"):
         user_rows([{"a": 1, "z": 2}], ("a",), "f")
-    with pytest.raises(RowError, match="f returned a dict"):
+    with pytest.raises(RowError, match="f returned dict, not rows"):
         user_rows({"a": 1}, None, "f")
 
 

@@ -1,5 +1,7 @@
 """What every plugin keeps, for lines and for bars."""
 
+from typing import ClassVar
+
 from hookloop.testing import PluginContract
 
 
@@ -9,4 +11,4 @@ class TestLines(PluginContract):
 
 class TestBars(PluginContract):
     plugin = "progress"
-    options = {"style": "rich", "refresh_hz": 10}
+    options: ClassVar = {"style": "rich", "refresh_hz": 10}

@@ -40,7 +40,7 @@ def import_function(text: str) -> Callable[..., Any]:
     except AttributeError:
         raise ConfigError(f"'{text}': there is no '{attribute}' in {container}.") from None
     if not callable(function):
-        raise ConfigError(f"'{text}' is a {type(function).__name__}; a function is wanted.")
+        raise ConfigError(f"'{text}' is of type {type(function).__name__}; a function is wanted.")
     return function
 
 

@@ -64,15 +64,16 @@ class MetricsCsv:
     @hookimpl
     def on_fit_start(self, run: Run) -> None:
         """Go back to the step that training goes on from: rows of later steps are dropped, and come again."""
+        saved, self.saved = self.saved, None
         if run.rank != 0:
             return
         self.trigger = Trigger(self.config.every) if self.config.every is not None else None
         self.epoch = run.epoch
         # A run from the start has no rows yet, and a saved state knows the row of its own step better than the file.
-        first_dropped = run.step if self.saved is not None or run.step == 0 else run.step + 1
+        first_dropped = run.step if saved is not None or run.step == 0 else run.step + 1
         self.open(run, lambda row: step_of(row) < first_dropped)
-        if self.saved is not None:
-            self.go_on(run, self.saved)
+        if saved is not None:
+            self.go_on(run, saved)
 
     @hookimpl
     def on_metrics(self, run: Run, metrics: Mapping[str, float]) -> None:
@@ -142,6 +143,8 @@ class MetricsCsv:
 
     def state_dict(self) -> dict[str, Any]:
         """Return what the file may lack, and when the next row is due."""
+        if self.saved is not None:
+            return dict(self.saved)
         return {
             "collected": dict(self.collected),
             "last": dict(self.last),

@@ -38,7 +38,7 @@ def output_rows(output: Any, start: int) -> list[dict[str, Any]]:
     """
     shape = getattr(output, "shape", None)
     if shape is None or len(shape) == 0:
-        what = "one number for the whole batch" if shape is not None else f"a {type(output).__name__}"
+        what = "one number for the whole batch" if shape is not None else f"of type {type(output).__name__}"
         raise RowError(f"the model's output is {what}, not a tensor with a row for each sample. {NAME_ROWS}")
     count = 1
     for size in shape[1:]:
@@ -60,7 +60,7 @@ def user_rows(rows: Any, header: Sequence[str] | None, name: str) -> list[dict[s
     one value, ``value``.
     """
     if not isinstance(rows, Iterable) or isinstance(rows, (str, bytes, Mapping)):
-        raise RowError(f"{name} returned a {type(rows).__name__}; it must return several rows, such as a list of them.")
+        raise RowError(f"{name} returned {type(rows).__name__}, not rows: return a list of them, or yield them.")
     return [user_row(row, header, name) for row in rows]
 
 

@@ -47,7 +47,8 @@ class Table:
         self._write_row: Callable[[Iterable[Any]], Any] = csv.writer(
             Echo(), delimiter=separator, lineterminator="\n"
         ).writerow
-        self._file: FileIO | None = None
+        self._file: FileIO | None = None  # without a buffer, which would hold rows back
+        self._at_end = False
         self._end = 0
         self._last_start = 0
 
@@ -55,7 +56,7 @@ class Table:
         """Start an empty file, in the place of one that exists."""
         self.close()
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = FileIO(self.path, "w+")
+        self._file, self._at_end = FileIO(self.path, "w+"), True
         self._end = 0
         self._set_columns(self._first_columns)
         if self.columns:
@@ -121,19 +122,20 @@ class Table:
         return line.encode()
 
     def _put(self, start: int, data: bytes) -> None:
-        """Write *data* from *start* on as the end of the file.
-
-        Without a buffer and always from a known place: a row that a full disk cut short is written over by the next.
-        """
-        if self._file is None:
+        """Write *data* from *start* on as the end of the file; what a full disk cuts short, the next writes over."""
+        file = self._file
+        if file is None:
             raise TableError(f"{self.path} is not open")
-        self._file.seek(start)
-        rest = memoryview(data)
-        while rest:
-            rest = rest[self._file.write(rest) :]
-        if start + len(data) < self._end:
-            self._file.truncate()
-        self._end = start + len(data)
+        if start != self._end or not self._at_end:
+            file.seek(start)
+        self._at_end = False
+        written = file.write(data)
+        while written < len(data):
+            written += file.write(data[written:])
+        if start + written < self._end:
+            file.truncate()
+        self._end = start + written
+        self._at_end = True
 
     def _rewrite(self, keep: Callable[[Row], bool]) -> Row | None:
         """Replace the file by one with all columns and the rows to *keep*, at once; return the last of these.
@@ -157,7 +159,7 @@ class Table:
                 try:
                     fresh.replace(self.path)
                 finally:
-                    self._file = FileIO(self.path, "r+")
+                    self._file, self._at_end = FileIO(self.path, "r+"), False
                 self._last_start, self._end = start, end
         finally:
             fresh.unlink(missing_ok=True)

@@ -1,0 +1,129 @@
+"""Wrappers: generators that a hook runs around its other implementations.
+
+They unwind as in pluggy, where a wrapper that raises before its yield keeps the rest from being called; but in an
+ending the rest is called all the same, since an ending reaches every plugin.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter
+from types import GeneratorType
+from typing import Any, NoReturn, TypeAlias
+
+from hookloop.calling import Function, Supervisor, Timing, raise_all
+
+Wrapper: TypeAlias = "GeneratorType[None, Any, Any]"
+
+
+def wrapped(wrapper: Function, timing: Timing, inner: Function, supervisor: Supervisor) -> Function:
+    """Run *inner* where the generator *wrapper* yields. Only the wrapper's own parts count as its time."""
+
+    def call(*given: Any) -> Any:
+        generator = entered(wrapper, timing, given, supervisor)
+        if generator is None:
+            return inner(*given)
+        try:
+            result = inner(*given)
+        except BaseException as error:
+            return resumed(generator, None, error, timing, given, supervisor)
+        return resumed(generator, result, None, timing, given, supervisor)
+
+    return call
+
+
+def wrapped_ending(wrapper: Function, timing: Timing, inner: Function, supervisor: Supervisor) -> Function:
+    """As `wrapped`, but *inner* is called even when the wrapper fails before its yield."""
+
+    def call(*given: Any) -> Any:
+        reached = False
+        errors: list[BaseException] = []
+
+        def noted(*given: Any) -> Any:
+            nonlocal reached
+            reached = True
+            return inner(*given)
+
+        try:
+            return wrapped(wrapper, timing, noted, supervisor)(*given)
+        except BaseException as error:
+            if reached:
+                raise
+            errors.append(error)
+        try:
+            inner(*given)
+        except BaseException as error:
+            errors.append(error)
+        return raise_all(timing.hook, errors)
+
+    return call
+
+
+def entered(wrapper: Function, timing: Timing, given: tuple[Any, ...], supervisor: Supervisor) -> Wrapper | None:
+    """Run *wrapper* up to its yield and return the generator; None when it failed and that is tolerated."""
+    started = perf_counter()
+    timing.calls += 1
+    try:
+        generator: Wrapper = wrapper(*given)
+        try:
+            next(generator)
+        except StopIteration:
+            broken(generator, "did not yield")
+        return generator
+    except BaseException as error:
+        supervisor.failed(timing, error, given)
+        return None
+    finally:
+        timing.seconds += perf_counter() - started
+
+
+def resumed(
+    generator: Wrapper,
+    result: Any,
+    error: BaseException | None,
+    timing: Timing,
+    given: tuple[Any, ...],
+    supervisor: Supervisor,
+) -> Any:
+    """Run the part behind the yield, and return or raise what it makes of *result* or *error*."""
+    started = perf_counter()
+    try:
+        leave(generator, result, error)
+    except StopIteration as stop:
+        return stop.value
+    except BaseException as raised:
+        # What only passes through a wrapper is not the wrapper's failure.
+        if raised is not error and not rewritten(raised, error):
+            supervisor.failed(timing, raised, given)
+    finally:
+        timing.seconds += perf_counter() - started
+    if error is None:
+        return result
+    try:
+        raise error
+    finally:
+        # A frame that holds its own exception is a cycle, which would keep a whole batch until it is collected.
+        del error
+
+
+def leave(generator: Wrapper, result: Any, error: BaseException | None) -> NoReturn:
+    """Hand *generator* what came of the rest; a StopIteration with its return value is how it ends well."""
+    try:
+        if error is None:
+            generator.send(result)
+        else:
+            generator.throw(error)
+    finally:
+        del error
+    generator.close()
+    broken(generator, "has second yield")
+
+
+def rewritten(raised: BaseException, error: BaseException | None) -> bool:
+    """Return whether *raised* is what a generator makes of a StopIteration that leaves it."""
+    return isinstance(raised, RuntimeError) and isinstance(error, StopIteration) and raised.__cause__ is error
+
+
+def broken(generator: Wrapper, fault: str) -> NoReturn:
+    """Raise, in pluggy's words, what a wrapper gets that does not yield once."""
+    code = generator.gi_code
+    raise RuntimeError(f"wrap_controller at {code.co_name!r} {code.co_filename}:{code.co_firstlineno} {fault}")
