@@ -4,6 +4,7 @@ Run it as `python docs/picture.py` when the output has changed.
 """
 
 import fcntl
+import io
 import os
 import pty
 import re
@@ -40,7 +41,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as runs:
         printed = on_terminal([sys.executable, "-m", *COMMAND, "--set", f"run.runs_dir={runs}"])
         screen = final_screen(printed).replace(runs, "runs")
-    console = Console(record=True, width=COLUMNS, file=open(os.devnull, "w"), force_terminal=True)  # noqa: SIM115, PTH123
+    console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
     console.print(Text.assemble(("$ ", "bold cyan"), (" ".join(COMMAND), "bold")))
     console.print(Text.from_ansi(screen.rstrip()), soft_wrap=True)
     svg = console.export_svg(title="", theme=THEME)

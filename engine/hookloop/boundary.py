@@ -6,9 +6,9 @@ on before anyone saves, saves are done before anyone reports.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hookloop.control import Control
 from hookloop.errors import DataError
@@ -23,11 +23,14 @@ if TYPE_CHECKING:
 
 Agree = Callable[[Control], None]
 
+MAX_SKIPPED_EPOCHS = 100
+
 
 class Boundary:
     """The engine's part between two steps of one run.
 
-    ``validate`` runs a validation. ``agree`` is set when there are several ranks, to make them hold the same proposals.
+    ``validate`` runs a validation; False says that a signal cut it short. ``agree`` is set when there are several
+    ranks, to make them hold the same proposals.
     """
 
     def __init__(
@@ -37,7 +40,7 @@ class Boundary:
         *,
         log_every: Interval,
         validate_every: Interval | None,
-        validate: Callable[[Run], None],
+        validate: Callable[[Run], bool | None],
         max_seconds: float | None = None,
     ) -> None:
         self.hooks = hooks
@@ -45,7 +48,9 @@ class Boundary:
         self.log_trigger = Trigger(log_every)
         self.validate_trigger = Trigger(validate_every) if validate_every is not None else None
         self.validates_in_epoch = validate_every is not None and validate_every.unit != "epoch"
-        self.validate = validate
+        self.run_validation = validate
+        self.owes_validation = False
+        self.skipped_epochs = 0  # in a row, without a single batch
         self.max_seconds = max_seconds
         self.agree: Agree | None = None
         self.next_due: float = 0
@@ -66,17 +71,28 @@ class Boundary:
     def stop_epoch(self, run: Run) -> None:
         """Note that training is over; an epoch whose every batch was trained on is complete all the same.
 
-        After a signal it is not: the validation that belongs to it is left to the resumed run.
+        After a signal it is not: the validation that belongs to it is left to the resumed run. In the middle of an
+        epoch no logging boundary is going to follow, so what was logged since the last one is published here.
         """
-        if run.outcome in (None, "stopped") and run.batch_index == run.batches_per_epoch:
+        if run.outcome not in (None, "stopped"):
+            run.exhausted = False
+        elif run.batch_index == run.batches_per_epoch:
             run.exhausted = True
+        elif run.store and not run.exhausted:
+            self.publish(run)
 
-    def exhausted(self, run: Run) -> None:
+    def exhausted(self, run: Run, end: StopIteration) -> None:
         """Note that the data of this epoch has ended; raises DataError when there was none, or less than announced."""
         run.exhausted = True
-        check_ended(run.loaders["train"], "train", run.epoch, run.batch_index + len(run.window))
+        check_ended(run.loaders["train"], "train", run.epoch, run.batch_index + len(run.window), end)
         if self.hooks.on_data_exhausted:
             self.hooks.on_data_exhausted(run)
+
+    def after_skipped_step(self, run: Run) -> None:
+        """Settle what was proposed; the other phases wait for the next step, unless there is none."""
+        self.settle_if_due(run)
+        if run.outcome is not None:
+            self.phases(run, fetch=False)
 
     def after_step(self, run: Run) -> None:
         """Pass the boundary after a completed step."""
@@ -98,8 +114,9 @@ class Boundary:
 
     def end_epoch(self, run: Run, *, validate: bool = True) -> None:
         """Validate if it is due, count the epoch, and pass the boundary after it."""
-        if run.batch_index == 0 and run.config.max_epochs is None:
-            raise DataError(f"epoch {run.epoch + 1} was skipped before its first step, and nothing else ends this run")
+        self.skipped_epochs = 0 if run.batch_index else self.skipped_epochs + 1
+        if self.skipped_epochs == MAX_SKIPPED_EPOCHS and run.config.max_epochs is None:
+            raise DataError(f"{MAX_SKIPPED_EPOCHS} epochs in a row were skipped before their first batch was done")
         run.epoch += 1
         due = self.validate_trigger is not None and self.validate_trigger.due_at_epoch(run)
         if validate and due:
@@ -109,6 +126,16 @@ class Boundary:
             self.hooks.on_epoch_end(run)
         self.log_trigger.due_at_epoch(run)
         self.phases(run, fetch=True)
+
+    def validate(self, run: Run) -> None:
+        """Run a validation; one that a signal cut short is owed, and the resumed run begins with it."""
+        self.owes_validation = self.run_validation(run) is False
+
+    def make_up(self, run: Run) -> None:
+        """Run the validation that an interrupted run owed, and pass the boundary after it."""
+        if self.owes_validation:
+            self.validate(run)
+            self.phases(run, fetch=True)
 
     def schedule(self, run: Run, unit: Unit) -> None:
         """Set the learning rates of the schedules that count in *unit*."""
@@ -125,10 +152,7 @@ class Boundary:
             self.publish(run)
         if hooks.decide:
             hooks.decide(run)
-        if self.max_seconds is not None and run.elapsed_seconds >= self.max_seconds:
-            run.request_stop(f"max_seconds = {self.max_seconds:g} is over")
-        if run.control.pending or self.agree is not None:
-            self.settle(run)
+        self.settle_if_due(run)
         if hooks.persist:
             hooks.persist(run)
         run.control.save_reason = None
@@ -142,6 +166,13 @@ class Boundary:
         self.records.write_metrics(run, metrics)
         if self.hooks.on_metrics:
             self.hooks.on_metrics(run, metrics)
+
+    def settle_if_due(self, run: Run) -> None:
+        """Settle what was proposed, by the clock as well."""
+        if self.max_seconds is not None and run.elapsed_seconds >= self.max_seconds:
+            run.request_stop(f"max_seconds = {self.max_seconds:g} is over")
+        if run.control.pending or self.agree is not None:
+            self.settle(run)
 
     def settle(self, run: Run) -> None:
         """Make proposals decisions: the one place where a run is told to stop."""
@@ -162,3 +193,15 @@ class Boundary:
             run.outcome = "stopped"
             if hooks.on_stop_requested:
                 hooks.on_stop_requested(run, control.stop_reason)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return when what was last due, and whether a validation is owed."""
+        validate = None if self.validate_trigger is None else self.validate_trigger.state_dict()
+        return {"log": self.log_trigger.state_dict(), "validate": validate, "owes_validation": self.owes_validation}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from *state*."""
+        self.log_trigger.load_state_dict(state["log"])
+        if self.validate_trigger is not None and state["validate"] is not None:
+            self.validate_trigger.load_state_dict(state["validate"])
+        self.owes_validation = state["owes_validation"]

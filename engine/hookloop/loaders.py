@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from traceback import extract_tb
 from typing import TYPE_CHECKING, Any
 
 from hookloop.errors import DataError
@@ -24,10 +25,11 @@ def walk(loader: Any, epoch: int) -> Iterator[Any]:
 
     The epoch is set before the iterator is made: workers fetch ahead from the moment it exists.
     """
-    for part in (loader, getattr(loader, "sampler", None), getattr(loader, "batch_sampler", None)):
-        set_epoch = getattr(part, "set_epoch", None)
-        if set_epoch is not None:
-            set_epoch(epoch)
+    batch_sampler = getattr(loader, "batch_sampler", None)
+    parts = (loader, getattr(loader, "sampler", None), batch_sampler, getattr(batch_sampler, "sampler", None))
+    for part in {id(each): each for each in parts if each is not None}.values():
+        if hasattr(part, "set_epoch"):
+            part.set_epoch(epoch)
     return iter(loader)
 
 
@@ -40,15 +42,38 @@ def start_epoch(run: Run) -> None:
     run.batches = walk(loader, run.epoch)
 
 
-def check_ended(loader: Any, stage: Stage, epoch: int, consumed: int) -> None:
-    """Raise DataError when a walk that has just ended gave no batch, or fewer than a fixed length announced."""
+def check_ended(loader: Any, stage: Stage, epoch: int, consumed: int, end: StopIteration | None = None) -> None:
+    """Raise DataError when a walk that *end* has just ended gave no batch, or fewer than a fixed length announced.
+
+    An *end* that came out of the user's code is one as well: data ends where the loader says so, and nowhere else.
+    """
+    place = place_in_dataset(loader, end)
+    if place:
+        raise DataError(f"{place} raised StopIteration, and the {stage} loader took that for the end of data.") from end
     if consumed == 0:
         raise DataError(no_batches(loader, stage, epoch))
-    if consumed != length(loader) and has_fixed_length(loader):
+    announced = length(loader)
+    if announced is not None and consumed < announced and has_fixed_length(loader):
         raise DataError(
-            f"the {stage} loader announced {length(loader)} batches and ended after {consumed}, in epoch {epoch + 1}. "
-            "A StopIteration raised inside the dataset or the collate function ends a loader like that."
+            f"the {stage} loader announced {announced} batches and ended after {consumed}{in_epoch(stage, epoch)}. "
+            "A StopIteration raised inside the dataset or the collate function ends a loader like that, and so does an "
+            "IndexError in __getitem__."
         )
+
+
+def place_in_dataset(loader: Any, end: StopIteration | None) -> str:
+    """Return the function of a dataset, or the collate function, that *end* came out of, or "" when there is none.
+
+    torch calls both of them in one file, and never raises the end of data below it while it collects batches itself.
+    """
+    if end is None or getattr(loader, "batch_sampler", None) is None:
+        return ""
+    from torch.utils.data._utils import fetch
+
+    frames = extract_tb(end.__traceback__)
+    if fetch.__file__ not in [each.filename for each in frames] or frames[-1].filename == fetch.__file__:
+        return ""
+    return f"{frames[-1].name} ({frames[-1].filename}:{frames[-1].lineno})"
 
 
 def has_fixed_length(loader: Any) -> bool:
@@ -56,7 +81,7 @@ def has_fixed_length(loader: Any) -> bool:
 
     Other lengths may be estimates; torch says so of iterable datasets.
     """
-    if isinstance(loader, (list, tuple)):
+    if isinstance(loader, (list, tuple)) or not hasattr(loader, "__iter__"):
         return True
     from torch.utils.data import DataLoader, IterableDataset
 
@@ -65,16 +90,22 @@ def has_fixed_length(loader: Any) -> bool:
 
 def no_batches(loader: Any, stage: Stage, epoch: int = 0) -> str:
     """Say why there may have been no batch, and what to do."""
-    text = f"the {stage} loader gave no batch in epoch {epoch + 1}"
-    if epoch and iter(loader) is loader:
+    text = f"the {stage} loader gave no batch{in_epoch(stage, epoch)}"
+    if (epoch or stage != "train") and isinstance(loader, Iterator) and iter(loader) is loader:
+        way = ", or set max_epochs = 1." if stage == "train" else "."
         return (
             f"{text}: it is a {type(loader).__name__}, an iterator that can be walked only once. Give an object whose "
-            "__iter__ starts anew each epoch, such as a list or a DataLoader, or set max_epochs = 1."
+            f"__iter__ starts anew each time, such as a list or a DataLoader{way}"
         )
     dataset, size = getattr(loader, "dataset", None), getattr(loader, "batch_size", None)
     if getattr(loader, "drop_last", False) and dataset is not None and size and length(dataset):
         return (
-            f"{text}: drop_last = True drops the only batch, as the dataset has {length(dataset)} samples and batch_size "
-            f"is {size}. Use a smaller batch_size or drop_last = False."
+            f"{text}: drop_last = True drops the only batch, as the dataset has {length(dataset)} samples and "
+            f"batch_size is {size}. Use a smaller batch_size or drop_last = False."
         )
     return f"{text}: it is empty. Look at the task's {stage} data: the path, a filter, the split."
+
+
+def in_epoch(stage: Stage, epoch: int) -> str:
+    """Return in which epoch of training something happened, for a sentence; other stages have none."""
+    return f" in epoch {epoch + 1}" if stage == "train" else ""

@@ -11,6 +11,7 @@ implements for a few nanoseconds; a call would cost ten times as much.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,7 @@ class Loop:
     @hookimpl(trylast=True)
     def run_fit(self, run: Run) -> bool:
         """Train epoch after epoch until a limit is reached or a stop was agreed."""
+        self.boundary.make_up(run)
         while not self.boundary.finished(run):
             self.epoch(run)
         return True
@@ -49,6 +51,8 @@ class Loop:
             if hooks.on_epoch_start:
                 hooks.on_epoch_start(run)
             hooks.run_epoch(run)
+            # Whoever replaces run_epoch need not say so: an epoch that nothing broke off was walked to its end.
+            run.exhausted = run.exhausted or not boundary.finished(run)
             if run.exhausted and hooks.on_train_epoch_end:
                 hooks.on_train_epoch_end(run)
         except SkipEpoch:
@@ -92,7 +96,7 @@ class Loop:
         else:
             if hooks.on_optimizer_step_skipped:
                 hooks.on_optimizer_step_skipped(run)
-            self.boundary.phases(run, fetch=False)
+            self.boundary.after_skipped_step(run)
 
     def count_rest(self, run: Run, counted: int) -> None:
         """Count the micro-batches that SkipStep dropped, or that a replaced ``run_step`` did not count itself."""
@@ -115,8 +119,8 @@ class Loop:
                 hooks.on_fetch_start(run)
             try:
                 batch = next(run.batches)
-            except StopIteration:
-                self.boundary.exhausted(run)
+            except StopIteration as end:
+                self.boundary.exhausted(run, end)
                 break
             if hooks.on_fetch_end:
                 hooks.on_fetch_end(run, batch)
@@ -173,7 +177,7 @@ class Loop:
                 hooks.on_forward_start(run, batch)
             result = hooks.run_forward(run, batch)
             try:
-                run.output, loss = result if type(result) is tuple else ()
+                run.output, loss = result if isinstance(result, tuple) else ()
             except ValueError:
                 raise TypeError(no_pair(result, run)) from None
             if hooks.on_forward_end:
@@ -220,13 +224,23 @@ class Loop:
             optimizer.step()
         return True
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return when what was last due, for a resumed run to log and validate where it would have."""
+        return self.boundary.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from *state*."""
+        self.boundary.load_state_dict(state)
+
 
 def no_pair(result: Any, run: Run) -> str:
-    """Say what a training step returned instead of the pair that it must return."""
+    """Say what a step returned instead of the pair that it must return."""
+    step = {"train": "train_step", "predict": "predict_step"}.get(run.stage, "validation_step")
     kind = f"a tuple of {len(result)}" if isinstance(result, tuple) else f"a {type(result).__name__}"
     return (
-        f"{type(run.task).__name__}.train_step (or the plugin that replaces run_forward) returned {kind}; "
-        "it must return the pair (output, loss), where loss is a tensor of shape ()"
+        f"{type(run.task).__name__}.{step} (or the plugin that replaces run_forward) returned {kind}; "
+        f"it must return the pair (output, loss), where loss is a tensor of shape ()"
+        + ("" if run.stage == "train" else " or None")
     )
 
 

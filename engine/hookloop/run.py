@@ -164,8 +164,10 @@ class Run:
         A tensor of one element stays on its device. Several values between two boundaries are averaged by *weight*.
         Raises ValueError for a tensor of another size, TypeError for what is no number.
         """
-        if isinstance(value, (int, float)) or not hasattr(value, "detach"):
+        if isinstance(value, (int, float)) or (hasattr(value, "__float__") and not hasattr(value, "detach")):
             self.store.add(name, float(value), weight)
+        elif not hasattr(value, "detach"):
+            raise TypeError(f"run.log('{name}'): wanted one number, got a {type(value).__name__}")
         elif value.numel() == 1:
             # Whoever logs a running total goes on adding to it: what counts is the value of now.
             self.store.add_tensor(name, value if value.is_cpu else value.detach().clone(), weight)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from traceback import extract_tb
 from typing import Any
 
 import torch
@@ -15,9 +16,9 @@ import torch
 from hookloop import build
 from hookloop.boundary import Boundary
 from hookloop.builtin import active
-from hookloop.control import Control, Outcome, handled_signals
+from hookloop.control import Control, Outcome, Skip, handled_signals
 from hookloop.describe import config_text, describe_plugins, fingerprint_of, resolved, versions
-from hookloop.errors import ConfigError
+from hookloop.errors import ConfigError, HookloopError
 from hookloop.evaluation import Evaluation
 from hookloop.hookspecs import SPECIFICATIONS
 from hookloop.loop import Loop
@@ -70,6 +71,7 @@ class Session:
     records: Records
     topology: Topology
     resume: Mapping[str, Any] | None
+    adds_to: Result | None
     weights: Path | None
     loop: Loop
     evaluation: Evaluation
@@ -89,7 +91,7 @@ def execute(
 ) -> Result:
     """Run *command* as *plan* says and return how it ended; a failure is raised after every ending hook was called.
 
-    *resume* is a state to go on from, *adds_to* a run whose directory and counters this command goes on with,
+    *resume* is a state to go on from, *adds_to* a run with whose model, counters and directory this command goes on,
     *weights* a file to load the model from.
     """
     session = open_session(plan, command, clock, environ, resume, adds_to, weights)
@@ -103,7 +105,7 @@ def execute(
             work(session)
             run.outcome = run.outcome or "completed"
         except BaseException as raised:
-            error = raised
+            error = explained(raised)
         error = finish(session, error)
     if error is not None:
         raise_named(error)
@@ -119,11 +121,17 @@ def open_session(
     adds_to: Result | None,
     weights: Path | None,
 ) -> Session:
-    """Make the run directory and register the plugins: everything before the first event."""
+    """Register the plugins and make the run directory: everything before the first event.
+
+    What can be wrong is looked at before the directory is made, so that a mistake leaves none.
+    """
+    if command == "train":
+        check_limits(plan)
     topology = find_topology(environ)
     plugins = PluginManager(SPECIFICATIONS, order=plan.policy.order, rank=topology.rank)
+    plugins.register(*active.providers(), *plan.plugins)
     place, begins = directory_of(plan, command, adds_to, resumes=resume is not None)
-    control = Control()
+    control = Control(shared=topology.world_size > 1)
     run = Run(
         config=plan.options,
         settings=resolved(plan),
@@ -146,12 +154,18 @@ def open_session(
         validate=lambda run: evaluation.evaluate(run, "validate") if "validate" in run.loaders else None,
     )
     loop = Loop(plugins.hooks, boundary)
-    plugins.register(*active.providers(), *plan.plugins)
     if adds_to is not None:
         run.load_counters(adds_to.state["counters"])
     if begins:
         write_beginning(records, plan, run)
-    return Session(plan, command, run, records, topology, resume, weights, loop, evaluation, begins)
+    return Session(plan, command, run, records, topology, resume, adds_to, weights, loop, evaluation, begins)
+
+
+def check_limits(plan: Plan) -> None:
+    """Raise ConfigError when nothing would end the training."""
+    options = plan.options
+    if options.max_epochs is None and options.max_steps is None and options.max_seconds is None:
+        raise ConfigError("nothing ends this run: set run.max_epochs, run.max_steps or run.max_seconds.")
 
 
 def directory_of(plan: Plan, command: Command, adds_to: Result | None, *, resumes: bool) -> tuple[Path, bool]:
@@ -208,6 +222,8 @@ def prepare(session: Session) -> None:
         run.task.criterion = build.build_loss(plan.loss, build.offers(plugins, "provide_losses", run), run.device)
     model = run.task.model.to(run.device)
     run.model = run.task.model = plugins.hooks.prepare_model(run, model) if plugins.hooks.prepare_model else model
+    if session.adds_to is not None:
+        run.model.load_state_dict(session.adds_to.state["model"])
     if session.weights is not None:
         load_weights(run, session.weights)
     metrics = build.build_metrics(plan, build.offers(plugins, "provide_metrics", run))
@@ -224,13 +240,11 @@ def prepare(session: Session) -> None:
 
 
 def prepare_training(session: Session) -> None:
-    """Build optimizers and schedules, check that something ends the run, and put a saved state back."""
+    """Build optimizers and schedules, and put a saved state back."""
     plan, run, plugins = session.plan, session.run, session.run.plugins
-    if plan.options.max_epochs is None and plan.options.max_steps is None and plan.options.max_seconds is None:
-        raise ConfigError("nothing ends this run: set run.max_epochs, run.max_steps or run.max_seconds.")
     optimizers = build.build_optimizers(plan, run.task, build.offers(plugins, "provide_optimizers", run))
     chain = plugins.hooks.prepare_optimizer
-    run.optimizers = tuple(chain(run, each) if chain else each for each in optimizers)
+    run.optimizers = tuple([chain(run, each) if chain else each for each in optimizers])
     run.schedules = build.build_schedules(plan, run, build.offers(plugins, "provide_schedules", run))
     session.loop.boundary.agree = agreement(session.topology)
     check_same_everywhere(session.topology, fingerprint_of(plan, plugins))
@@ -267,7 +281,8 @@ def work(session: Session) -> None:
 def fit(session: Session) -> None:
     """Train between ``on_fit_start`` and ``on_fit_end``, which is called however training ends."""
     run, hooks = session.run, session.run.plugins.hooks
-    run.model.train()
+    if not run.model.training:  # else its modules' modes are meant: a layer in evaluation mode is one that was frozen
+        run.model.train()
     if session.resume is not None:
         load_rng_state(run, session.resume)
     error: BaseException | None = None
@@ -277,8 +292,9 @@ def fit(session: Session) -> None:
         hooks.run_fit(run)
         run.outcome = run.outcome or "completed"
     except BaseException as raised:
-        error = tell(session, raised)
+        error = tell(session, explained(raised))
     error = guarded(error, hooks.on_fit_end, run)
+    run.batches = iter(())  # lets go of the loader's workers, also where the epoch was left in the middle
     if error is not None:
         raise error
 
@@ -309,9 +325,9 @@ def finish(session: Session, error: BaseException | None) -> BaseException | Non
     first = error
     error = guarded(error, hooks.on_run_end, run, run.outcome)
     if first is None and error is not None:
-        run.outcome = "failed"
+        run.outcome = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
     if session.begins:
-        write_end(session, error)
+        error = guarded(error, write_end, session, error)
     session.records.close()
     return error
 
@@ -343,6 +359,19 @@ def guarded(error: BaseException | None, hook: Callable[..., Any] | None, *given
         error.add_note(f"and while the run was ending: {type(second).__name__}: {second}")
         log.error("a hook failed while the run was ending", exc_info=second)
     return error
+
+
+def explained(error: BaseException) -> BaseException:
+    """Return *error*; for a skip that nobody took, an error that says so."""
+    if not isinstance(error, Skip):
+        return error
+    frame = extract_tb(error.__traceback__)[-1]
+    meant = HookloopError(
+        f"{type(error).__name__} was raised in {frame.name} ({frame.filename}:{frame.lineno}), where there is nothing "
+        "to leave out. docs/hooks.md says of each hook which skip it may raise."
+    )
+    meant.__cause__ = error
+    return meant
 
 
 def raise_named(error: BaseException) -> None:

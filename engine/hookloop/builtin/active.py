@@ -30,12 +30,8 @@ def providers() -> list[LoadedPlugin]:
 def workers(
     options: RunOptions, device: torch.device, metrics: Mapping[str, Metric], loop: Loop, evaluation: Evaluation
 ) -> list[LoadedPlugin]:
-    """Return those that do the work.
-
-    The loop comes first, so that everything else goes before its defaults: those that are ``trylast`` in a hook are
-    called in reverse order.
-    """
-    active: dict[str, object] = {"loop": loop, "evaluation": evaluation}
+    """Return those that do the work; the loop comes last, as everything else goes before its defaults."""
+    active: dict[str, object] = {}
     if device.type != "cpu":
         active["transfer"] = Transfer()
     if options.precision != "fp32":
@@ -46,6 +42,8 @@ def workers(
         active["clipping"] = Clipping(options.clip_grad_norm, options.clip_grad_value)
     if metrics:
         active["metrics"] = Metrics(metrics)
+    active["evaluation"] = evaluation
+    active["loop"] = loop
     return [as_builtin(f"engine:{name}", plugin) for name, plugin in active.items()]
 
 

@@ -23,7 +23,7 @@ def path(tmp_path):
 def table_with(path, *rows, columns=("step",)):
     table = Table(path, columns)
     table.create()
-    table.append(*rows)
+    table.extend(rows)
     return table
 
 
@@ -200,8 +200,8 @@ def test_separators_quotes_and_newlines_in_texts_come_back(path, separator):
 def test_many_rows_at_once_may_bring_columns(path):
     table = Table(path)
     table.create()
-    table.append({"a": 1}, {"b": 2})
-    table.append()
+    table.extend([{"a": 1}, {"b": 2}])
+    table.extend([])
     table.replace_last({"b": 3})
     table.close()
     assert path.read_text() == "a,b\n1,NA\nNA,3\n"

@@ -121,7 +121,8 @@ class MetricsCsv:
     def write(self, run: Run) -> None:
         """Write the row of this step, or add to it when it is there already."""
         table = self.table or self.open(run, lambda row: True)
-        row = {"step": run.step, "epoch": run.epoch, "seconds": round(run.elapsed_seconds, 6), **self.values()}
+        seconds = int(1000 * run.elapsed_seconds) / 1000  # cheaper than round(), in a row of some ten microseconds
+        row = {"step": run.step, "epoch": run.epoch, "seconds": seconds, **self.values()}
         if self.last and step_of(self.last) == run.step:
             row = {**self.last, **row}
             table.replace_last(row)

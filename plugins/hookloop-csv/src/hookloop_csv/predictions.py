@@ -79,7 +79,7 @@ class PredictionsCsv:
         else:
             rows = output_rows(output, self.samples)
             self.samples += len(rows)
-        self.table.append(*rows)
+        self.table.extend(rows)
 
     @hookimpl
     def on_predict_end(self) -> None:

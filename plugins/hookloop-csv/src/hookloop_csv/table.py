@@ -60,7 +60,7 @@ class Table:
         self._end = 0
         self._set_columns(self._first_columns)
         if self.columns:
-            self._put(0, self._line(self.columns))
+            self._put(0, self._header())
 
     def open(self, keep: Callable[[Row], bool] = lambda row: True) -> Row | None:
         """Go on with the file, or start it; return its last row, with texts for values, if it has one.
@@ -74,20 +74,30 @@ class Table:
             self.create()
         return last
 
-    def append(self, *rows: Row) -> None:
-        """Add *rows*. When this returns they are with the operating system, so a killed process loses none."""
+    def append(self, row: Row) -> None:
+        """Add *row*. When this returns it is with the operating system, so a killed process loses none."""
+        if not row.keys() <= self._known:
+            self._make_columns(row)
+        start = self._end
+        self._put(start, self._line(row))
+        self._last_start = start
+
+    def extend(self, rows: Sequence[Row]) -> None:
+        """Add *rows* in one write."""
         if not rows:
             return
         for row in rows:
-            self._make_columns(row)
-        lines = [self._line(self._cells(row)) for row in rows]
+            if not row.keys() <= self._known:
+                self._make_columns(row)
+        lines = [self._line(row) for row in rows]
         self._put(self._end, b"".join(lines))
         self._last_start = self._end - len(lines[-1])
 
     def replace_last(self, row: Row) -> None:
         """Write *row* over the last one."""
-        self._make_columns(row)
-        self._put(self._last_start, self._line(self._cells(row)))
+        if not row.keys() <= self._known:
+            self._make_columns(row)
+        self._put(self._last_start, self._line(row))
 
     def close(self) -> None:
         """Close the file; `open` and `create` open it again."""
@@ -101,24 +111,22 @@ class Table:
 
     def _make_columns(self, row: Row) -> None:
         """Add a column for each name in *row* that has none."""
-        if row.keys() <= self._known:
-            return
         before = self.columns
         self._set_columns([*before, *(name for name in row if name not in self._known)])
         try:
             if not before or self._rewrite(lambda row: True) is None:
-                self._put(0, self._line(self.columns))
+                self._put(0, self._header())
         except BaseException:
             # The file still has the old header, and later rows must go by it.
             self._set_columns(before)
             raise
 
-    def _cells(self, row: Row) -> list[Any]:
-        missing = self._missing
-        return [row.get(name, missing) for name in self.columns]
+    def _header(self) -> bytes:
+        return self._line(dict(zip(self.columns, self.columns, strict=True)))
 
-    def _line(self, cells: Iterable[Any]) -> bytes:
-        line: str = self._write_row(cells)
+    def _line(self, row: Row) -> bytes:
+        missing = self._missing
+        line: str = self._write_row([row.get(name, missing) for name in self.columns])
         return line.encode()
 
     def _put(self, start: int, data: bytes) -> None:
@@ -149,11 +157,11 @@ class Table:
                 rows = self._read(old)
                 present = next(rows)
                 self._set_columns([*present, *(name for name in self.columns if name not in present)])
-                end += new.write(self._line(self.columns))
+                end += new.write(self._header())
                 for row in rows:
                     if keep(row):
                         start, last = end, row
-                        end += new.write(self._line(self._cells(row)))
+                        end += new.write(self._line(row))
             if last is not None:
                 self.close()
                 try:
