@@ -12,6 +12,7 @@ import argparse
 import re
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import tomllib
 from collections.abc import Iterable, Iterator
@@ -42,7 +43,11 @@ def main() -> None:
     parser.add_argument("plugins", nargs="*", metavar="PLUGIN", help="the name of a directory below plugins/")
     parser.add_argument("--all", action="store_true", help="every plugin")
     parser.add_argument("--lowest", action="store_true", help="the oldest dependencies")
+    parser.add_argument("--beside", type=Path, help="a folder of packages to see as well, torch's")
     given = parser.parse_args()
+    if given.beside:
+        # A .pth file and not PYTHONPATH, which tests set anew for the processes that they start.
+        Path(sysconfig.get_path("purelib"), "beside.pth").write_text(f"{given.beside.resolve()}\n")
     plugins = plugin_directories() if given.all else [ROOT / "plugins" / name for name in given.plugins]
     directories = [ROOT, *plugins]
     options = ["--no-build-isolation"]

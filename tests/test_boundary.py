@@ -296,11 +296,16 @@ def test_each_value_is_in_exactly_one_row(tiny_run):
     assert [row["train/loss"] for row in result.history] == [pytest.approx(sum(e) / len(e)) for e in expected]
 
 
-@pytest.mark.parametrize("limit", [{"max_steps": 4, "epochs": None}, {"at": 4, "epochs": 3}])
-def test_what_was_logged_last_is_published_when_a_run_ends_in_mid_epoch(tiny_run, hook_recorder, limit):
-    at = limit.pop("at", None)
-    plugins = [hook_recorder, *([stopping("on_step_end", lambda run: run.step == at)] if at else [])]
-    result = tiny_run(plugins, steps=9, log_every="3 steps", **limit)
+def test_the_boundary_after_the_last_of_max_steps_is_a_logging_boundary(tiny_run, hook_recorder):
+    result = tiny_run([hook_recorder], epochs=None, max_steps=4, steps=9, log_every="3 steps")
+    assert [row["step"] for row in result.history] == [3, 4]
+    last = [name for name in hook_recorder.names if name in ("on_metrics", "decide", "persist", "report")][-4:]
+    assert last == ["on_metrics", "decide", "persist", "report"]
+
+
+def test_what_was_logged_last_is_published_when_a_run_stops_in_mid_epoch(tiny_run, hook_recorder):
+    plugins = [hook_recorder, stopping("on_step_end", lambda run: run.step == 4)]
+    result = tiny_run(plugins, epochs=3, steps=9, log_every="3 steps")
     assert [row["step"] for row in result.history] == [3, 4]
     assert [each.counters["step"] for each in hook_recorder.of("on_metrics")] == [3, 4]
     assert "train/loss" in result.metrics

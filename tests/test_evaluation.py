@@ -76,7 +76,7 @@ def test_a_layer_that_was_frozen_in_evaluation_mode_stays_frozen(tiny_run):
 
     def make():
         model = normalised()
-        model[1].eval()
+        model[1].eval().requires_grad_(False)
         return SupervisedTask(model, train=tiny_task().train_loader(), val=tiny_task().val_loader())
 
     def on_step_start(self, run):
@@ -99,9 +99,10 @@ def test_a_layer_that_is_frozen_during_the_fit_stays_frozen(tiny_run):
     assert tiny_run([plugin(on_fit_start, on_step_start)], task=make, epochs=3).outcome == "completed"
 
 
-def test_a_model_that_comes_in_evaluation_mode_is_trained(tiny_run):
+@pytest.mark.parametrize("part", [slice(0, None), slice(0, 3)], ids=["all", "a pretrained part"])
+def test_a_model_that_comes_in_evaluation_mode_is_trained(tiny_run, part):
     task = tiny_task(dropout=0.5)
-    task.model.eval()
+    task.model[part].eval()
 
     def on_step_start(self, run):
         assert all(module.training for module in run.model.modules())
@@ -114,7 +115,7 @@ def test_a_model_that_comes_in_evaluation_mode_is_trained(tiny_run):
 )
 def test_modes_are_put_back_after_an_error_in_validation(tiny_run, failing_plugin, hook):
     task = SupervisedTask(normalised(), train=tiny_task().train_loader(), val=tiny_task().val_loader())
-    task.model[1].eval()
+    task.model[1].eval().requires_grad_(False)
     before = torch.is_grad_enabled()
     with pytest.raises(PluginHookError):
         tiny_run([failing_plugin(hook)], task=task)

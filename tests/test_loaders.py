@@ -2,7 +2,9 @@
 
 import collections
 import dataclasses
+import gc
 import typing
+from multiprocessing import active_children
 
 import pytest
 import torch
@@ -12,6 +14,14 @@ from hookloop import DataError, SupervisedTask
 from hookloop.loaders import check_ended, has_fixed_length, length, walk
 
 FORKING = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+
+
+@pytest.fixture(autouse=True)
+def no_workers_left():
+    """Collect what a test leaves behind now: torch waits for workers that are collected at an odd moment."""
+    yield
+    if active_children():
+        gc.collect()
 
 
 class Rows(Dataset):
@@ -205,8 +215,6 @@ def test_a_loader_may_be_of_an_iterable_dataset(tiny_run, workers):
 
 @FORKING
 def test_the_workers_of_an_epoch_that_was_left_are_gone_with_the_run(tiny_run):
-    from multiprocessing import active_children
-
     task = SupervisedTask(torch.nn.Linear(4, 3), train=DataLoader(Rows(40), batch_size=4, num_workers=2))
     result = tiny_run(task=task, max_steps=2, epochs=None)
     assert result.step == 2

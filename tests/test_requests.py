@@ -119,7 +119,7 @@ def test_python_gives_names_pairs_classes_and_objects():
         ("csv", "csv", None),
         ("best", "checkpoint", None),
         ("guard", "guard", Guard),
-        ("guard", "guard", guard),
+        ("guard-2", "guard-2", guard),
         ("second", "second", guard),
         ("lr-finder", "own.py:LrFinder", None),
         ("third", "csv", None),

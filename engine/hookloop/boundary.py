@@ -96,21 +96,22 @@ class Boundary:
 
     def after_step(self, run: Run) -> None:
         """Pass the boundary after a completed step."""
-        log_due = self.log_trigger.due(run)
+        log_due = self.log_trigger.due(run) or run.step == run.config.max_steps
         if self.validates_in_epoch and self.validate_trigger is not None and self.validate_trigger.due(run):
             self.validate(run)
             log_due = True
         self.phases(run, fetch=log_due)
         if run.step >= self.next_due:
-            self.next_due = self.next_step(run.step)
+            self.next_due = self.next_step(run.step, run.config.max_steps)
 
-    def next_step(self, step: int) -> float:
+    def next_step(self, step: int, last_step: int | None) -> float:
         """Return the step after which something of the engine's own may be due again, so that others need not ask."""
         intervals = [each.interval for each in (self.log_trigger, self.validate_trigger) if each is not None]
         timed = any(each.unit in ("second", "sample") for each in intervals)
         if timed or self.max_seconds is not None or self.agree is not None:
             return step + 1
-        return min((step - step % each.count + each.count for each in intervals if each.unit == "step"), default=inf)
+        due = [step - step % each.count + each.count for each in intervals if each.unit == "step"]
+        return min(due + ([] if last_step is None else [last_step]), default=inf)
 
     def end_epoch(self, run: Run, *, validate: bool = True) -> None:
         """Validate if it is due, count the epoch, and pass the boundary after it."""

@@ -114,8 +114,9 @@ class Engine:
     def plan(self) -> Plan:
         """Return the checked configuration, with the plugins loaded."""
         problems: list[Problem] = []
-        tree = ConfigTree.from_python(self._tables(problems), PLACE)
         given, unreadable = read_python(listed(self.plugins, problems))
+        order = {"plugins": {"order": [each.instance for each in given]}} if given else {}
+        tree = ConfigTree.from_python({**self._tables(problems), **order}, PLACE)
         problems += unreadable
         if problems:
             raise read_draft(tree, given=given, environ=os.environ).error(*problems) or ConfigError(problems)

@@ -46,6 +46,20 @@ def evaluating(run: Run, stage: Stage) -> Iterator[None]:
             run.stage, run.batch, run.output, run.loss = before
 
 
+def set_training(model: torch.nn.Module) -> None:
+    """Set training mode, but for what was frozen: modules in evaluation mode that have no parameter to train."""
+    frozen = [module for module in model.modules() if not module.training and is_frozen(module)]
+    model.train()
+    for module in frozen:
+        module.eval()
+
+
+def is_frozen(module: torch.nn.Module) -> bool:
+    """Return whether *module* has parameters, and none of them requires a gradient."""
+    wanted = [parameter.requires_grad for parameter in module.parameters()]
+    return bool(wanted) and not any(wanted)
+
+
 class Evaluation:
     """The default of ``run_validation``, which tests as well, and of ``run_predict``."""
 

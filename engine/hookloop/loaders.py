@@ -39,6 +39,7 @@ def start_epoch(run: Run) -> None:
     run.batches_per_epoch = length(loader)
     run.batch_index = 0
     run.exhausted = False
+    run.batches = iter(())  # lets go of the workers of an epoch that was left, before there are new ones
     run.batches = walk(loader, run.epoch)
 
 

@@ -19,7 +19,7 @@ from hookloop.builtin import active
 from hookloop.control import Control, Outcome, Skip, handled_signals
 from hookloop.describe import config_text, describe_plugins, fingerprint_of, resolved, versions
 from hookloop.errors import ConfigError, HookloopError
-from hookloop.evaluation import Evaluation
+from hookloop.evaluation import Evaluation, set_training
 from hookloop.hookspecs import SPECIFICATIONS
 from hookloop.loop import Loop
 from hookloop.manager import Failure, PluginManager, culprit
@@ -108,7 +108,10 @@ def execute(
             error = explained(raised)
         error = finish(session, error)
     if error is not None:
-        raise_named(error)
+        try:
+            raise named(error)
+        finally:
+            del error  # its traceback holds this frame: the two would keep each other, and what a step made, alive
     return result_of(session)
 
 
@@ -228,6 +231,8 @@ def prepare(session: Session) -> None:
         load_weights(run, session.weights)
     metrics = build.build_metrics(plan, build.offers(plugins, "provide_metrics", run))
     plugins.register(*active.workers(plan.options, run.device, metrics, session.loop, session.evaluation))
+    if session.adds_to is not None:
+        plugins.load_state_dict(session.adds_to.state["plugins"], step=run.step)
     run.loaders = build.build_loaders(run, ("train", "validate") if session.command == "train" else (session.command,))
     if session.command not in run.loaders:
         raise ConfigError(
@@ -281,8 +286,7 @@ def work(session: Session) -> None:
 def fit(session: Session) -> None:
     """Train between ``on_fit_start`` and ``on_fit_end``, which is called however training ends."""
     run, hooks = session.run, session.run.plugins.hooks
-    if not run.model.training:  # else its modules' modes are meant: a layer in evaluation mode is one that was frozen
-        run.model.train()
+    set_training(run.model)
     if session.resume is not None:
         load_rng_state(run, session.resume)
     error: BaseException | None = None
@@ -296,7 +300,10 @@ def fit(session: Session) -> None:
     error = guarded(error, hooks.on_fit_end, run)
     run.batches = iter(())  # lets go of the loader's workers, also where the epoch was left in the middle
     if error is not None:
-        raise error
+        try:
+            raise error
+        finally:
+            del error  # as in `execute`
 
 
 def tell(session: Session, error: BaseException) -> BaseException:
@@ -329,6 +336,7 @@ def finish(session: Session, error: BaseException | None) -> BaseException | Non
     if session.begins:
         error = guarded(error, write_end, session, error)
     session.records.close()
+    session.told = None
     return error
 
 
@@ -374,12 +382,13 @@ def explained(error: BaseException) -> BaseException:
     return meant
 
 
-def raise_named(error: BaseException) -> None:
-    """Raise *error*, as a `PluginHookError` that names the plugin when a plugin's hook raised it."""
+def named(error: BaseException) -> BaseException:
+    """Return *error*, as a `PluginHookError` that names the plugin when a plugin's hook raised it."""
     verdict = culprit(error)
-    if verdict is not None:
-        raise verdict from error
-    raise error
+    if verdict is None:
+        return error
+    verdict.__cause__ = error
+    return verdict
 
 
 def seconds_by_plugin(run: Run) -> dict[str, dict[str, float]]:

@@ -87,7 +87,12 @@ def resumed(
     """Run the part behind the yield, and return or raise what it makes of *result* or *error*."""
     started = perf_counter()
     try:
-        leave(generator, result, error)
+        if error is None:
+            generator.send(result)
+        else:
+            generator.throw(error)
+        generator.close()
+        broken(generator, "has second yield")
     except StopIteration as stop:
         return stop.value
     except BaseException as raised:
@@ -103,19 +108,6 @@ def resumed(
     finally:
         # A frame that holds its own exception is a cycle, which would keep a whole batch until it is collected.
         del error
-
-
-def leave(generator: Wrapper, result: Any, error: BaseException | None) -> NoReturn:
-    """Hand *generator* what came of the rest; a StopIteration with its return value is how it ends well."""
-    try:
-        if error is None:
-            generator.send(result)
-        else:
-            generator.throw(error)
-    finally:
-        del error
-    generator.close()
-    broken(generator, "has second yield")
 
 
 def rewritten(raised: BaseException, error: BaseException | None) -> bool:

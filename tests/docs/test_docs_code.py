@@ -123,7 +123,9 @@ def test_the_plugin_of_the_tutorial_becomes_a_package_that_passes_its_tests(plac
     commands = commands_of(TUTORIAL)
     install = commands.index("pip install -e hookloop-spikes")
     # Into a folder of its own, as nothing is to stay in this environment.
-    pip = f'"{sys.executable}" -m pip install -q --no-deps --no-build-isolation --target "{installed}" ./hookloop-spikes'
+    pip = (
+        f'"{sys.executable}" -m pip install -q --no-deps --no-build-isolation --target "{installed}" ./hookloop-spikes'
+    )
     for command in [*commands[:install], pip]:
         call(command, place)
     printed = {command: call(command, place, installed) for command in commands[install + 1 :]}

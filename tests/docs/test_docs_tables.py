@@ -69,5 +69,3 @@ def test_every_interval_on_the_page_is_one():
 def test_every_public_name_is_explained():
     explained = {name for row in rows_of(section(PYTHON, "What is public")) for cell in row for name in names_in(cell)}
     assert {name for name in hookloop.__all__ if not name.startswith("_")} <= explained
-
-
