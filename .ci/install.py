@@ -4,6 +4,7 @@
     python .ci/install.py hookloop-csv       the engine and one plugin
     python .ci/install.py --all              the engine and every plugin
     python .ci/install.py --all --lowest     with the oldest version of each dependency that the pyprojects allow
+    python .ci/install.py --beside DIR ...   with the torch of the environment DIR, as another one is a gigabyte
 
 pip builds a directory anew each time, so what is installed is never older than the checkout.
 """
@@ -37,17 +38,25 @@ def lowest(directories: Iterable[Path]) -> Iterator[str]:
                 yield f"{match[1]}=={match[2]}"
 
 
+def see_packages_of(environment: Path) -> None:
+    """Let this environment's Python find what is installed in *environment*, after its own; pip does then as well.
+
+    By a .pth file and not by PYTHONPATH, which tests set anew for the processes that they start.
+    """
+    packages = sysconfig.get_path("purelib", vars={"base": str(environment), "platbase": str(environment)})
+    Path(sysconfig.get_path("purelib"), "beside.pth").write_text(f"{packages}\n", encoding="utf-8")
+
+
 def main() -> None:
     """Install what the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("plugins", nargs="*", metavar="PLUGIN", help="the name of a directory below plugins/")
     parser.add_argument("--all", action="store_true", help="every plugin")
     parser.add_argument("--lowest", action="store_true", help="the oldest dependencies")
-    parser.add_argument("--beside", type=Path, help="a folder of packages to see as well, torch's")
+    parser.add_argument("--beside", type=Path, help="an environment whose packages are seen as well")
     given = parser.parse_args()
     if given.beside:
-        # A .pth file and not PYTHONPATH, which tests set anew for the processes that they start.
-        Path(sysconfig.get_path("purelib"), "beside.pth").write_text(f"{given.beside.resolve()}\n")
+        see_packages_of(given.beside)
     plugins = plugin_directories() if given.all else [ROOT / "plugins" / name for name in given.plugins]
     directories = [ROOT, *plugins]
     options = ["--no-build-isolation"]

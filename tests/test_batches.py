@@ -159,7 +159,7 @@ def test_a_batch_without_the_wanted_part_says_what_to_override(batch):
     with pytest.raises(TypeError) as caught:
         pick(batch, 1, TARGET_NAMES, "target")
     assert str(caught.value) == (
-        f"cannot tell which part of a {type(batch).__name__} batch is the target. Give batches as (input, target) pairs, "
-        "as dicts or dataclasses with one of the names target, targets, y, label, labels, or override "
+        f"cannot tell which part of a {type(batch).__name__} batch is the target. Give batches as (input, target) "
+        "pairs, as dicts or dataclasses with one of the names target, targets, y, label, labels, or override "
         "Task.target(batch)."
     )

@@ -93,12 +93,17 @@ def test_a_table_that_names_nothing_is_an_error(written, tmp_path, line):
         ("nothing.py:build", "there is no file '{folder}/nothing.py'."),
         ("own.py", "names a file alone: name what to use of it, own.py:NAME."),
         ("own.py:", "'' after the colon of 'own.py:' is not a name."),
-        ("not a module:build", "'not a module:build' is neither path/to/file.py, path/to/file.py:attr nor module:attr."),
+        (
+            "not a module:build",
+            "'not a module:build' is neither path/to/file.py, path/to/file.py:attr nor module:attr.",
+        ),
     ],
 )
 def test_a_location_is_checked_when_the_table_is_read(written, tmp_path, use, said):
     folder = tmp_path / "conf"
-    assert message(written, f'[task]\nuse = "{use}"\n') == f"{folder}/run.toml:2: task.use: {said.format(folder=folder)}"
+    assert (
+        message(written, f'[task]\nuse = "{use}"\n') == f"{folder}/run.toml:2: task.use: {said.format(folder=folder)}"
+    )
 
 
 def test_a_table_is_described_so_that_it_holds_anywhere(written, tmp_path):
@@ -134,9 +139,9 @@ def test_a_name_is_found_however_it_is_spelt(name):
 def test_a_misspelt_name_gets_a_suggestion_and_the_whole_list(written, tmp_path):
     component = written('[loss]\nuse = "crossentropy"\n', "loss")
     assert message(find_factory, component, OFFERED, "loss") == (
-        f"{tmp_path}/conf/run.toml:2: loss.use: there is no loss 'crossentropy'. Did you mean 'cross_entropy'? Offered "
-        'by the active plugins: cross_entropy, mse. Code of your own is use = "path.py:attr" or "module:attr"; a plugin '
-        "that offers more must be installed and on."
+        f"{tmp_path}/conf/run.toml:2: loss.use: there is no loss 'crossentropy'. Did you mean 'cross_entropy'? "
+        'Offered by the active plugins: cross_entropy, mse. Code of your own is use = "path.py:attr" or "module:attr"; '
+        "a plugin that offers more must be installed and on."
     )
 
 
@@ -166,7 +171,10 @@ def test_a_module_is_found_by_its_name():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("import torch\n\ndef helper():\n    return 1 / 0\n\nhelper()\n", "ZeroDivisionError: division by zero ({file}:4)"),
+        (
+            "import torch\n\ndef helper():\n    return 1 / 0\n\nhelper()\n",
+            "ZeroDivisionError: division by zero ({file}:4)",
+        ),
         ("import zz_nowhere\n", "ModuleNotFoundError: No module named 'zz_nowhere' ({file}:1)"),
         ("import json\n\njson.loads('{')\n", "({file}:3)"),
         ("raise SystemExit(3)\n", "SystemExit: 3 ({file}:1)"),

@@ -73,7 +73,13 @@ def problems(call):
 
 def test_a_result_tells_how_a_fit_ended(engine, tmp_path):
     result = engine(metrics={"accuracy": {}}, log_every="1 step", name="digits").fit()
-    assert (result.outcome, result.stop_reason, result.epoch, result.step, result.samples) == ("completed", None, 1, 3, 18)
+    assert (result.outcome, result.stop_reason, result.epoch, result.step, result.samples) == (
+        "completed",
+        None,
+        1,
+        3,
+        18,
+    )
     assert result.directory.parent == tmp_path / "runs" / "digits"
     assert set(result.metrics) == {"train/loss", "val/loss", "val/accuracy"}
     assert [row["step"] for row in result.history] == [1, 2, 3, 3]
@@ -113,8 +119,8 @@ def test_everything_that_is_wrong_is_told_at_once(engine):
         "Engine(...): run.accumulate: got 'two' (a string), expected a whole number",
         "Engine(...): run.log_every: got 10 (a whole number). Write a number and a unit, as in '100 steps', '1 epoch', "
         "'5000 samples', '30 s', '10 min', '2 hours'.",
-        "Engine(...): run.precision: got 'fp16_mixed', expected one of 'fp32', 'bf16-mixed', 'fp16-mixed'. Did you mean "
-        "'fp16-mixed'?",
+        "Engine(...): run.precision: got 'fp16_mixed', expected one of 'fp32', 'bf16-mixed', 'fp16-mixed'. "
+        "Did you mean 'fp16-mixed'?",
         "Engine(plugins=...): no plugin 'zz-absent' is installed. Those that are: hookloop plugins list",
         "Engine(...): optimiser: unknown keyword. Did you mean 'optimizer'?",
         "Engine(...): max_epoch: unknown keyword. Did you mean 'max_epochs'?",
@@ -134,7 +140,10 @@ def test_every_command_refuses_an_unknown_keyword(engine, command):
     ("keywords", "said"),
     [
         ({"optimizer": 3}, "optimizer: got 3, expected a name, a pair (name, {options}), or a callable."),
-        ({"schedule": ("cosine", 3)}, "schedule: got ('cosine', 3), expected a name, a pair (name, {options}), or a call"),
+        (
+            {"schedule": ("cosine", 3)},
+            "schedule: got ('cosine', 3), expected a name, a pair (name, {options}), or a call",
+        ),
         ({"metrics": {"f1": 3}}, "metrics.f1: got 3, expected a name, a pair (name, {options}), or a callable."),
         ({"plugins": "progress"}, "plugins: got 'progress', expected a list: plugins=['progress']."),
         ({"loss": ""}, 'loss.use: says not what to use: write use = "NAME" or use = "file.py:attr" below [loss].'),
@@ -155,7 +164,9 @@ def weights(result):
     return torch.cat([each.flatten() for each in result.state["model"].values()])
 
 
-@pytest.mark.parametrize("loss", [("cross_entropy", {}), cross_entropy, torch.nn.CrossEntropyLoss, "torch.nn:CrossEntropyLoss"])
+@pytest.mark.parametrize(
+    "loss", [("cross_entropy", {}), cross_entropy, torch.nn.CrossEntropyLoss, "torch.nn:CrossEntropyLoss"]
+)
 @pytest.mark.parametrize("optimizer", [("sgd", {"lr": 0.1}), lambda params: torch.optim.SGD(params, lr=0.1)])
 def test_the_forms_of_a_part_come_to_the_same(engine, loss, optimizer):
     assert torch.equal(weights(engine(loss=loss, optimizer=optimizer).fit()), weights(engine().fit()))

@@ -122,8 +122,8 @@ def test_a_period_that_nobody_can_know_is_an_error(rates, unit, missing):
     with pytest.raises(ConfigError) as caught:
         rates(("cosine", {"unit": unit}), epochs=None, max_seconds=1)
     assert str(caught.value) == (
-        f"Engine(...): schedule.use: needs `period`, in {unit}s: it is the run's length by default, and {missing} is not "
-        "set."
+        f"Engine(...): schedule.use: needs `period`, in {unit}s: it is the run's length by default, and {missing} "
+        "is not set."
     )
 
 

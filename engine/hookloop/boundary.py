@@ -7,7 +7,6 @@ on before anyone saves, saves are done before anyone reports.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from math import inf
 from typing import TYPE_CHECKING, Any
 
 from hookloop.control import Control
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 Agree = Callable[[Control], None]
 
 MAX_SKIPPED_EPOCHS = 100
+FOLDED_STEPS = 1000  # the losses of so many steps are kept one by one at most
 
 
 class Boundary:
@@ -102,6 +102,8 @@ class Boundary:
             log_due = True
         self.phases(run, fetch=log_due)
         if run.step >= self.next_due:
+            if len(run.store.losses) >= FOLDED_STEPS:
+                run.store.fold()
             self.next_due = self.next_step(run.step, run.config.max_steps)
 
     def next_step(self, step: int, last_step: int | None) -> float:
@@ -111,7 +113,8 @@ class Boundary:
         if timed or self.max_seconds is not None or self.agree is not None:
             return step + 1
         due = [step - step % each.count + each.count for each in intervals if each.unit == "step"]
-        return min(due + ([] if last_step is None else [last_step]), default=inf)
+        due.append(step + FOLDED_STEPS)
+        return min(due if last_step is None else [*due, last_step])
 
     def end_epoch(self, run: Run, *, validate: bool = True) -> None:
         """Validate if it is due, count the epoch, and pass the boundary after it."""

@@ -62,6 +62,8 @@ def freeze(
     plain = [entry_of(each) for each in implementations if not each.wrapper]
     wrappers = [entry_of(each) for each in implementations if each.wrapper]
     engine_alone = len(plain) == 1 and plain[0][1] is untimed
+    if engine_alone and not wrappers and getattr(plain[0][0], "__spelt_out__", False):
+        return None
     call: Function
     match info.kind:
         case "around":

@@ -10,7 +10,7 @@ import torch
 
 from hookloop.control import Skip
 from hookloop.loaders import check_ended, walk
-from hookloop.loop import no_pair
+from hookloop.loop import forward, no_pair
 from hookloop.markers import hookimpl
 from hookloop.rng import preserved_rng
 
@@ -132,7 +132,8 @@ class Evaluation:
 
     def forward(self, run: Run, batch: Any) -> None:
         """Set the output and the loss of *batch*."""
-        result = self.hooks.run_forward(run, batch)
+        call = self.hooks.run_forward or forward
+        result = call(run, batch)
         try:
             run.output, run.loss = result if isinstance(result, tuple) else ()
         except ValueError:

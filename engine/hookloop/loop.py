@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from hookloop.boundary import Boundary
 from hookloop.control import SkipBackward, SkipBatch, SkipEpoch, SkipStep
-from hookloop.markers import hookimpl
+from hookloop.markers import hookimpl, spelt_out
 
 if TYPE_CHECKING:
     import torch
@@ -142,7 +142,7 @@ class Loop:
             hooks.on_gradients_ready(run)
         if hooks.on_optimizer_step_start:
             hooks.on_optimizer_step_start(run)
-        updated: bool = hooks.run_optimizer_step(run)
+        updated: bool = hooks.run_optimizer_step(run) if hooks.run_optimizer_step else update(run)
         if updated and hooks.on_optimizer_step_end:
             hooks.on_optimizer_step_end(run)
         return updated
@@ -175,7 +175,7 @@ class Loop:
                 hooks.on_batch_start(run, batch)
             if hooks.on_forward_start:
                 hooks.on_forward_start(run, batch)
-            result = hooks.run_forward(run, batch)
+            result = hooks.run_forward(run, batch) if hooks.run_forward else run.task.train_step(batch)
             try:
                 run.output, loss = result if isinstance(result, tuple) else ()
             except ValueError:
@@ -185,12 +185,15 @@ class Loop:
             if hooks.transform_loss:
                 loss = hooks.transform_loss(run, loss)
             run.loss = loss
-            run.store.add_tensor("train/loss", loss, size)
+            run.store.losses.append((loss.item() if loss.is_cpu else loss.detach(), size))
             if share != 1.0:
                 loss = loss * share
             if hooks.on_backward_start:
                 hooks.on_backward_start(run, loss)
-            hooks.run_backward(run, loss)
+            if hooks.run_backward:
+                hooks.run_backward(run, loss)
+            else:
+                loss.backward()
             gave = True
             if hooks.on_backward_end:
                 hooks.on_backward_end(run)
@@ -203,26 +206,23 @@ class Loop:
         return gave
 
     @hookimpl(trylast=True)
+    @spelt_out
     def run_forward(self, run: Run, batch: Any) -> tuple[Any, torch.Tensor | None]:
         """Return ``(output, loss)`` of one batch in the current stage."""
-        if run.stage == "train":
-            return run.task.train_step(batch)
-        if run.stage == "predict":
-            return run.task.predict_step(batch), None
-        return run.task.validation_step(batch)
+        return forward(run, batch)
 
     @hookimpl(trylast=True)
+    @spelt_out
     def run_backward(self, run: Run, loss: torch.Tensor) -> bool:
         """Compute gradients and add them to those of the window's earlier micro-batches."""
         loss.backward()  # type: ignore[no-untyped-call]
         return True
 
     @hookimpl(trylast=True)
+    @spelt_out
     def run_optimizer_step(self, run: Run) -> bool:
         """Update the weights with every optimizer."""
-        for optimizer in run.optimizers:
-            optimizer.step()
-        return True
+        return update(run)
 
     def state_dict(self) -> dict[str, Any]:
         """Return when what was last due, for a resumed run to log and validate where it would have."""
@@ -231,6 +231,22 @@ class Loop:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from *state*."""
         self.boundary.load_state_dict(state)
+
+
+def forward(run: Run, batch: Any) -> tuple[Any, torch.Tensor | None]:
+    """Return ``(output, loss)`` of one batch in the current stage."""
+    if run.stage == "train":
+        return run.task.train_step(batch)
+    if run.stage == "predict":
+        return run.task.predict_step(batch), None
+    return run.task.validation_step(batch)
+
+
+def update(run: Run) -> bool:
+    """Update the weights with every optimizer."""
+    for optimizer in run.optimizers:
+        optimizer.step()
+    return True
 
 
 def no_pair(result: Any, run: Run) -> str:

@@ -110,7 +110,12 @@ class PluginManager:
 
     def chain(self, hook: str) -> list[str]:
         """Return the names of the plugins that implement *hook*, in the order in which they are called."""
-        return [each.plugin_name for each in self._implementations(hook)]
+        return [each.plugin_name for each in self.implementations(hook)]
+
+    def implementations(self, hook: str) -> list[Implementation]:
+        """Return who implements *hook*, in call order."""
+        own = {each.instance for each in self._loaded if each.builtin}
+        return call_order(getattr(self._pluggy.hook, hook).get_hookimpls(), self._infos[hook].kind, own)
 
     def timings(self) -> list[Timing]:
         """Return the time per plugin and hook, the slowest first."""
@@ -203,16 +208,11 @@ class PluginManager:
         self._known.update({each.instance: replace(each, plugin=None, options=None) for each in ordered})
         self._freeze()
 
-    def _implementations(self, hook: str) -> list[Implementation]:
-        """Return who implements *hook*, in call order."""
-        own = {each.instance for each in self._loaded if each.builtin}
-        return call_order(getattr(self._pluggy.hook, hook).get_hookimpls(), self._infos[hook].kind, own)
-
     def _freeze(self) -> None:
         for name, info in self._infos.items():
             specification = getattr(self._pluggy.hook, name).spec
             here = info.scope == "all" or self._rank == 0
-            implementations = self._implementations(name) if here else []
+            implementations = self.implementations(name) if here else []
             parameters = specification.argnames + specification.kwargnames
             setattr(self.hooks, name, freeze(name, info, parameters, implementations, self))
 

@@ -43,6 +43,15 @@ def hookspec(kind: Kind = "event", *, scope: Scope = "all", since: str = "0.1") 
     return mark
 
 
+def spelt_out(function: F) -> F:
+    """Mark a default of the engine that its caller spells out in place, for when nobody else implements the hook.
+
+    Such a hook is then None like any other that nobody listens to: a call less in every step.
+    """
+    function.__spelt_out__ = True  # type: ignore[attr-defined]
+    return function
+
+
 def hook_info(specification: Callable[..., object]) -> HookInfo:
     """Return what `hookspec` remembered of *specification*."""
     info: HookInfo = specification.__hookloop__  # type: ignore[attr-defined]

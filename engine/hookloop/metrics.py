@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from math import nan
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
+
+TRAIN_LOSS = "train/loss"
 
 
 class Series:
@@ -34,9 +36,24 @@ class MetricStore:
 
     def __init__(self) -> None:
         self._series: dict[str, Series] = {}
+        # (loss, samples) of each micro-batch: the one metric of every step, which goes on a list as that is quickest.
+        self.losses: list[tuple[Any, int]] = []  # a number, or a tensor on a device
 
     def __bool__(self) -> bool:
-        return bool(self._series)
+        return bool(self._series or self.losses)
+
+    def fold(self) -> None:
+        """Take `losses` into the mean of ``train/loss``; called often enough to keep the list short."""
+        if not self.losses:
+            return
+        series = self._series.setdefault(TRAIN_LOSS, Series())
+        for loss, samples in self.losses:
+            if type(loss) is float:
+                series.total += loss * samples
+                series.weight += samples
+            else:
+                series.tensors.append((loss, samples))
+        self.losses = []
 
     def add(self, name: str, value: float, weight: float = 1.0) -> None:
         """Take a number into the weighted mean of *name*."""
@@ -49,18 +66,27 @@ class MetricStore:
 
     def add_tensor(self, name: str, tensor: torch.Tensor, weight: float = 1.0) -> None:
         """Take a tensor of one element; one on a device must not be changed before the next boundary."""
+        try:
+            series = self._series[name]
+        except KeyError:
+            series = self._series[name] = Series()
         if tensor.is_cpu:
-            self.add(name, tensor.item(), weight)
+            series.total += tensor.item() * weight
+            series.weight += weight
         else:
-            self._series.setdefault(name, Series()).tensors.append((tensor.detach(), weight))
+            series.tensors.append((tensor.detach(), weight))
 
     def discard(self, prefix: str) -> None:
         """Forget what was logged under names that begin with *prefix*."""
+        self.fold()
         self._series = {name: series for name, series in self._series.items() if not name.startswith(prefix)}
 
     def fetch(self) -> dict[str, float]:
-        """Return the mean of each metric as a float and start anew; one copy from the device, whatever was logged."""
+        """Return the mean of each metric as a float and start anew, the loss first; one copy from the device, whatever was logged."""
+        self.fold()
         series, self._series = self._series, {}
+        if TRAIN_LOSS in series:
+            series = {TRAIN_LOSS: series.pop(TRAIN_LOSS), **series}
         read_tensors(each for each in series.values() if each.tensors)
         return {name: each.mean() for name, each in series.items()}
 

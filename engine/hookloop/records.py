@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("hookloop")
 
+ENCODER = json.JSONEncoder(allow_nan=False)
 CONFIG, RECORD, METRICS, LATEST = "config.toml", "run.json", "metrics.jsonl", "latest"
 
 
@@ -137,7 +138,7 @@ class Records:
 def one_line(row: Mapping[str, float]) -> str:
     """Return *row* as JSON."""
     try:
-        return json.dumps(row, allow_nan=False)
+        return ENCODER.encode(row)
     except ValueError:
         return json.dumps(to_json(row))
 

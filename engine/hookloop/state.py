@@ -87,7 +87,7 @@ def fingerprint(run: Run) -> dict[str, Any]:
         "hookloop": __version__,
         "torch": str(torch.__version__),  # a TorchVersion is refused when it is loaded
         "python": platform.python_version(),
-        "threads": torch.get_num_threads(),
+        "threads": run.config.threads or torch.get_num_threads(),
         "device": str(run.device.type),
         "world_size": run.world_size,
     }

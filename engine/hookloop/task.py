@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from hookloop.batches import INPUT_NAMES, TARGET_NAMES, batch_size, pick
 from hookloop.errors import ConfigError
@@ -97,7 +98,8 @@ class SupervisedTask(Task):
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
-        cls._takes_pairs_apart = cls.input is Task.input and cls.target is Task.target
+        parts = ("input", "target", "forward", "loss")
+        cls._takes_pairs_apart = all(getattr(cls, part) is getattr(Task, part) for part in parts)
 
     def __init__(
         self,
@@ -126,22 +128,19 @@ class SupervisedTask(Task):
         """Return ``predict``."""
         return self._loaders["predict"]
 
-    def forward(self, batch: Any) -> Any:
-        """Return the model's output for the input of *batch*."""
-        if self._takes_pairs_apart and type(batch) in (tuple, list):
-            return self.model(batch[0])
-        return self.model(self.input(batch))
-
-    def loss(self, output: Any, batch: Any) -> torch.Tensor:
-        """Return the criterion of *output* and the target of *batch*."""
-        if self._takes_pairs_apart and self.criterion is not None and type(batch) in (tuple, list) and len(batch) > 1:
-            return self.criterion(output, batch[1])
-        return super().loss(output, batch)
+    def train_step(self, batch: Any) -> tuple[Any, torch.Tensor]:
+        """Return the model's output for the input of *batch*, and the criterion of it and the target."""
+        if not self._takes_pairs_apart or self.criterion is None or type(batch) not in (tuple, list) or len(batch) < 2:
+            return super().train_step(batch)
+        output = self.model(batch[0])
+        return output, self.criterion(output, batch[1])
 
     def batch_size(self, batch: Any) -> int:
         """Return the samples in *batch*."""
-        if type(batch) in (tuple, list) and type(batch[0]) is torch.Tensor and batch[0].ndim:
-            return batch[0].shape[0]
+        if (type(batch) is tuple or type(batch) is list) and batch:
+            first = batch[0]
+            if type(first) is Tensor and first.dim():
+                return first.size(0)
         return batch_size(batch)
 
 

@@ -45,7 +45,10 @@ def same(one, other):
         ({"clip_grad_value": 0.05}, [lambda parameters: clip_grad_value_(parameters, 0.05)]),
         (
             {"clip_grad_norm": 0.3, "clip_grad_value": 0.05},
-            [lambda parameters: clip_grad_norm_(parameters, 0.3), lambda parameters: clip_grad_value_(parameters, 0.05)],
+            [
+                lambda parameters: clip_grad_norm_(parameters, 0.3),
+                lambda parameters: clip_grad_value_(parameters, 0.05),
+            ],
         ),
     ],
 )
@@ -97,7 +100,7 @@ def test_the_norm_is_that_of_all_optimizers_together(tiny_run):
 
 def test_only_gradients_that_are_used_count(tiny_run):
     def frozen():
-        task = tiny_task()
+        task = tiny_task(1)
         task.model[0].requires_grad_(False)
         return task
 

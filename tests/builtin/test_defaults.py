@@ -53,7 +53,9 @@ def test_the_weight_of_the_positive_class_may_be_a_list():
 def test_the_options_of_a_loss_are_those_of_torchs_class():
     component = read_component(ConfigTree.from_python({"loss": {"use": "huber", "delte": 2.0}}), ("loss",))
     assert component is not None
-    with pytest.raises(ConfigError, match=r"loss\.delte: unknown option\. Did you mean 'delta'\? It takes: reduction, d"):
+    with pytest.raises(
+        ConfigError, match=r"loss\.delte: unknown option\. Did you mean 'delta'\? It takes: reduction, d"
+    ):
         check_options(component, loss_factory("huber"))
 
 

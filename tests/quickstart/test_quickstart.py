@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -13,13 +14,21 @@ ROOT = Path(__file__).parents[2]
 NOT_IN_A_CLONE = shutil.ignore_patterns(".*", "runs", "build", "dist", "__pycache__", "*.egg-info")
 
 
+def torch_at_hand():
+    """Let pip take the torch of tox's environment `base` for installed: another one is a gigabyte."""
+    if "TOX_WORK_DIR" not in os.environ:
+        return {}
+    base = f"{os.environ['TOX_WORK_DIR']}/base"
+    return {"PYTHONPATH": sysconfig.get_path("purelib", vars={"base": base, "platbase": base})}
+
+
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
     """A directory with the checkout's files, after the command."""
     folder = tmp_path_factory.mktemp("quickstart") / "hookloop"
     shutil.copytree(ROOT, folder, ignore=NOT_IN_A_CLONE)
     command, _ = re.findall(r"^python3 -m venv .*$", (folder / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
-    environment = {name: value for name, value in os.environ.items() if name != "PIP_CONSTRAINT"}
+    environment = {name: value for name, value in os.environ.items() if name != "PIP_CONSTRAINT"} | torch_at_hand()
     done = subprocess.run(command, shell=True, cwd=folder, env=environment, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,7 +16,8 @@ from hookloop.cli.source import read_tree
 from hookloop.errors import ConfigError, suggest
 
 if TYPE_CHECKING:
-    from hookloop.loading import LoadedPlugin
+    from hookloop.dispatch import Implementation
+    from hookloop.manager import PluginManager
     from hookloop.reference import Spec
 
 HOOK = "Show this hook alone: who is called, in the order of the calls. Hooks that end something call in reverse."
@@ -43,11 +44,11 @@ def hooks(
     specs = all_specs()
     if hook is not None and hook not in specs:
         raise ConfigError(f"there is no hook '{hook}'.{suggest(hook, specs)} All hooks: hookloop hooks")
-    chains = Chains(active_plugins(config, source, switches))
+    plugins = active_plugins(config, source, switches)
     if hook is None:
-        show_all(specs, chains, output)
+        show_all(specs, plugins, output)
     else:
-        show_one(specs[hook], chains, output)
+        show_one(specs[hook], plugins, output)
 
 
 @dataclass(frozen=True)
@@ -60,39 +61,21 @@ class Call:
     function: str
 
 
-class Chains:
-    """The call order of every hook, as pluggy has it for plugins that are in order."""
-
-    def __init__(self, plugins: Sequence[LoadedPlugin]) -> None:
-        import pluggy
-
-        from hookloop.hookspecs import SPECIFICATIONS
-        from hookloop.markers import PROJECT
-
-        self.origins = {each.instance: each.origin for each in plugins}
-        self.own = {each.instance for each in plugins if each.builtin}
-        self.pluggy = pluggy.PluginManager(PROJECT)
-        for specification in SPECIFICATIONS:
-            self.pluggy.add_hookspecs(specification)
-        for each in reversed(plugins):
-            self.pluggy.register(each.plugin, name=each.instance)
-
-    def of(self, spec: Spec) -> list[Call]:
-        """Return who is called by the hook of *spec*, wrappers first, in the order of the calls."""
-        from hookloop.dispatch import call_order
-
-        implementations = getattr(self.pluggy.hook, spec.name).get_hookimpls()
-        return [self.call(each) for each in call_order(implementations, spec.kind, self.own)]
-
-    def call(self, implementation: Any) -> Call:
-        """Return the place of *implementation*."""
-        code = implementation.function.__code__
-        marks = tuple(mark for mark in MARKS if getattr(implementation, mark))
-        plugin = implementation.plugin_name
-        return Call(plugin, self.origins[plugin], marks, f"{code.co_filename}:{code.co_firstlineno}")
+def calls_of(hook: str, plugins: PluginManager) -> list[Call]:
+    """Return who is called by *hook*, wrappers first, in the order of the calls."""
+    origins = {each.instance: each.origin for each in plugins}
+    return [call_of(each, origins) for each in plugins.implementations(hook)]
 
 
-def active_plugins(config: Path | None, source: Source, switches: Switches) -> Sequence[LoadedPlugin]:
+def call_of(implementation: Implementation, origins: Mapping[str, str]) -> Call:
+    """Return the place of *implementation*."""
+    code = implementation.function.__code__
+    marks = tuple(mark for mark in MARKS if getattr(implementation, mark))
+    plugin = implementation.plugin_name
+    return Call(plugin, origins[plugin], marks, f"{code.co_filename}:{code.co_firstlineno}")
+
+
+def active_plugins(config: Path | None, source: Source, switches: Switches) -> PluginManager:
     """Return the plugins that a run would have, the engine's own among them, in call order."""
     from hookloop.draft import read_draft
     from hookloop.loading import assemble
@@ -108,9 +91,9 @@ def active_plugins(config: Path | None, source: Source, switches: Switches) -> S
     return lineup.complete(loaded, draft.options, draft.policy.order, has_metrics=bool(draft.parts["metrics"]))
 
 
-def show_all(specs: dict[str, Spec], chains: Chains, output: Output) -> None:
+def show_all(specs: dict[str, Spec], plugins: PluginManager, output: Output) -> None:
     """Print every hook with the names of those who implement it."""
-    called = {name: chains.of(spec) for name, spec in specs.items()}
+    called = {name: calls_of(name, plugins) for name in specs}
     if output.json:
         emit_json([as_document(spec, called[name]) for name, spec in specs.items()])
         return
@@ -118,11 +101,11 @@ def show_all(specs: dict[str, Spec], chains: Chains, output: Output) -> None:
     emit(table(("hook", "kind", "called, in this order"), rows))
 
 
-def show_one(spec: Spec, chains: Chains, output: Output) -> None:
+def show_one(spec: Spec, plugins: PluginManager, output: Output) -> None:
     """Print one hook with everything about those who implement it."""
     from hookloop.reference import parse
 
-    calls = chains.of(spec)
+    calls = calls_of(spec.name, plugins)
     if output.json:
         emit_json(as_document(spec, calls))
         return

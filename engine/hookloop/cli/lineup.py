@@ -21,8 +21,8 @@ from hookloop.run import Run
 
 def complete(
     plugins: Sequence[LoadedPlugin], options: RunOptions, order: Sequence[str], *, has_metrics: bool
-) -> list[LoadedPlugin]:
-    """Return *plugins* and those of the engine that a run with *options* has, in call order."""
+) -> PluginManager:
+    """Return *plugins* together with those of the engine that a run with *options* has."""
     manager = PluginManager(SPECIFICATIONS, order=order)
     manager.register(*active.providers(), *plugins)
     boundary = Boundary(
@@ -36,7 +36,7 @@ def complete(
     metrics: Mapping[str, Metric] = {"any": Accuracy()} if has_metrics else {}
     loop, evaluation = Loop(manager.hooks, boundary), Evaluation(manager.hooks)
     manager.register(*active.workers(options, find_device(options.device, 0), metrics, loop, evaluation))
-    return list(manager)
+    return manager
 
 
 def no_validation(run: Run) -> None:

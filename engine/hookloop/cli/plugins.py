@@ -52,6 +52,7 @@ def list_plugins(
 ) -> None:
     """List every plugin with its state, in a configuration or without one; only those that are active are imported."""
     from hookloop.cli.survey import survey
+    from hookloop.discovery import known_distributions
 
     rows, problems = survey(read_tree(config, source), switches.plugins, os.environ)
     if output.json:
@@ -60,7 +61,8 @@ def list_plugins(
         cells = [(row.name, row.version, row.distribution, row.role, with_hooks(row.told, row.hooks)) for row in rows]
         emit(table(("name", "version", "distribution", "role", "state"), cells))
     else:
-        emit("no plugin is installed; the first to get is: pip install hookloop-progress")
+        first = next(iter(known_distributions().values()))
+        emit(f"no plugin is installed; the first to get is: pip install {first}")
     for problem in problems:
         print(f"warning: {problem}", file=sys.stderr)
 
