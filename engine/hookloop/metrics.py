@@ -82,7 +82,7 @@ class MetricStore:
         self._series = {name: series for name, series in self._series.items() if not name.startswith(prefix)}
 
     def fetch(self) -> dict[str, float]:
-        """Return the mean of each metric as a float and start anew, the loss first; one copy from the device, whatever was logged."""
+        """Return the mean of each metric, the loss first, and start anew; one copy from a device in all."""
         self.fold()
         series, self._series = self._series, {}
         if TRAIN_LOSS in series:
