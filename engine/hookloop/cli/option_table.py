@@ -53,7 +53,7 @@ def default_of(name: str, field: FieldInfo) -> str | None:
 
 def takes_nothing(field: FieldInfo) -> bool:
     """Return whether the default can be known without the values of other options."""
-    return not field.default_factory_takes_validated_data
+    return not getattr(field, "default_factory_takes_validated_data", False)  # which pydantic has since 2.10.1
 
 
 def plain(value: Any) -> Any:

@@ -272,7 +272,8 @@ finally:
     output = seen + read_to_end(ours)
     process.wait(60)
     assert is_left_as_it_was(output)
-    assert "outcome=interrupted" in output
+    if interrupts == 1:  # the second does not wait, not even for the last line
+        assert "outcome=interrupted" in output
     assert "threads: 1\n" in Screen(output).text
 
 
