@@ -326,3 +326,35 @@ def test_a_call_that_the_users_own_code_does_not_take_is_an_error_of_the_table()
 def test_a_config_error_of_the_users_own_code_keeps_its_words(written):
     component = written('[task]\nuse = "own.py:explains"\n')
     assert message(call_factory, component, find_factory(component, {}, "task")) == "no data: run prepare.py first"
+
+
+def test_a_location_that_is_offered_is_the_plugins():
+    offered = {"torch.nn:MSELoss": int}
+    assert find_factory(given("torch.nn:MSELoss"), offered, "loss") is int
+    assert "Offered by the active plugins: none." in message(find_factory, given("mse"), offered, "loss")
+
+
+class Making:
+    """A factory that is an object."""
+
+    def __call__(self, size):
+        raise ValueError("size is too small")
+
+
+def test_an_object_that_makes_things_may_refuse_options(written):
+    component = written('[task]\nuse = "tiny"\nsize = 1\n')
+    assert message(call_factory, component, Making()).endswith("'tiny' refuses its options: size is too small")
+
+
+class Undecided:
+    """Compares to something else than a bool, as arrays and metrics do."""
+
+    def __eq__(self, other):
+        return [True]
+
+    __hash__ = None
+
+
+def test_an_object_is_never_compared():
+    use = Undecided()
+    assert given(use).use is use

@@ -64,6 +64,7 @@ accuracy = {}
 other = "own.py:build"
 
 [plugins]
+autoload = false
 order = ["watch"]
 
 [plugins.watch]

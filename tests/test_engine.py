@@ -320,7 +320,7 @@ def test_the_environment_switches_plugins_here_too(engine, monkeypatch):
 
 def test_a_plan_is_the_checked_configuration(engine):
     plan = engine(plugins=[("mine", Bare)], metrics={"accuracy": {}}, schedule="cosine").plan()
-    assert [each.instance for each in plan.plugins] == ["mine"]
+    assert "mine" in [each.instance for each in plan.plugins]
     assert plan.options.max_epochs == 1
     assert plan.schedule is not None
     assert plan.schedule.use == "cosine"

@@ -437,7 +437,7 @@ def test_length_is_none_where_nothing_is_announced():
         (DataLoader(Stream(3)), False),
         (Walkable([]), False),
     ],
-    ids=str,
+    ids=["list", "tuple", "indexed", "DataLoader", "DataLoader of a stream", "iterable"],
 )
 def test_a_length_is_a_promise_of_sequences_and_of_loaders_over_them(loader, fixed):
     assert has_fixed_length(loader) is fixed

@@ -41,6 +41,11 @@ def test_a_listed_plugin_brings_all_of_its_instances():
     assert order_of(items, order=["checkpoint"]) == ["best", "checkpoint", "a"]
 
 
+def test_an_instance_that_is_listed_itself_stands_there():
+    items = [Item("a", "checkpoint"), Item("checkpoint", "checkpoint")]
+    assert order_of(items, order=["checkpoint", "a"]) == ["checkpoint", "a"]
+
+
 def test_a_plugin_comes_after_what_it_names_and_the_others_stay():
     items = [Item("a", after=("d",)), Item("b"), Item("c"), Item("d"), Item("e")]
     assert order_of(items) == ["b", "c", "d", "a", "e"]

@@ -20,7 +20,7 @@ NAN, INF = float("nan"), float("inf")
 
 
 def at(step, epoch=0):
-    return SimpleNamespace(step=step, epoch=epoch)
+    return SimpleNamespace(step=step, epoch=epoch, history=[])
 
 
 def make(tmp_path, run_dir=None, *, overwrite=False, resume=False):
@@ -177,13 +177,14 @@ def test_a_row_is_one_line_with_step_epoch_time_and_the_metrics(tmp_path):
     before = time.time()
     records = Records(tmp_path)
     records.write_metrics(at(10), {"train/loss": 0.1})
-    records.write_metrics(at(20, 1), {"train/loss": 1e-320, "val/f1": 1.0})
+    run = at(20, 1)
+    records.write_metrics(run, {"train/loss": 1e-320, "val/f1": 1.0})
     records.close()
     first, second = map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines())
     assert before <= first.pop("time") <= second.pop("time") <= time.time()
     assert first == {"step": 10, "epoch": 0, "train/loss": 0.1}
     assert second == {"step": 20, "epoch": 1, "train/loss": 1e-320, "val/f1": 1.0}
-    assert read_metrics(tmp_path / "metrics.jsonl") == records.history
+    assert read_metrics(tmp_path / "metrics.jsonl")[1:] == run.history
 
 
 def test_what_json_has_no_word_for_is_written_as_text_and_read_back(tmp_path):
@@ -238,10 +239,11 @@ def test_another_rank_keeps_the_history_and_writes_nothing(tmp_path):
     records = Records(tmp_path, writes=False)
     records.write_config("a = 1\n")
     records.write_record(seed=7)
-    records.write_metrics(at(1), {"x": 0.5})
+    run = at(1)
+    records.write_metrics(run, {"x": 0.5})
     records.close()
     assert left_in(tmp_path) == []
-    assert [row["x"] for row in records.history] == [0.5]
+    assert [row["x"] for row in run.history] == [0.5]
 
 
 # The record.
@@ -279,7 +281,8 @@ records = Records(Path(sys.argv[1]))
 step = 0
 while True:
     step += 1
-    records.write_metrics(SimpleNamespace(step=step, epoch=0), {f"train/metric-{i}": step / 3 for i in range(20)})
+    run = SimpleNamespace(step=step, epoch=0, history=[])
+    records.write_metrics(run, {f"train/metric-{i}": step / 3 for i in range(20)})
     if step % 50 == 0:
         records.write_record(step=step, padding="x" * 20_000)
     if step == 200:
@@ -314,3 +317,13 @@ def test_whoever_reads_the_record_while_it_is_written_gets_a_whole_one(tmp_path)
     finally:
         process.kill()
         process.communicate()
+
+
+def test_the_snapshots_of_a_run_that_is_overwritten_are_kept_where_no_resume_finds_them(tmp_path, caplog):
+    run_dir = tmp_path / "x"
+    (run_dir / "checkpoints" / "saving" / "step-5").mkdir(parents=True)
+    (run_dir / "run.json").write_text("{}")
+    make(tmp_path, run_dir, overwrite=True)
+    assert not (run_dir / "checkpoints").exists()
+    assert (run_dir / ".replaced-checkpoints" / "saving" / "step-5").is_dir()
+    assert "are kept in" in caplog.text

@@ -85,8 +85,8 @@ def test_the_kinds_are_those_of_the_contract():
     assert {name for name, kind in kinds.items() if kind == "collect"} == {n for n in SPECS if n.startswith("provide_")}
 
 
-def test_only_report_is_for_rank_0():
-    assert [name for name, spec in SPECS.items() if spec.scope == "rank0"] == ["report"]
+def test_only_telling_of_what_is_written_is_for_rank_0():
+    assert [name for name, spec in SPECS.items() if spec.scope == "rank0"] == ["report", "on_checkpoint_saved"]
 
 
 def test_pluggy_accepts_every_specification_and_takes_the_first_result_around_actions_alone():

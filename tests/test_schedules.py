@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from hookloop import ConfigError, hookimpl
-from hookloop.schedules import constant, cosine, exponential, linear, step
+from hookloop.schedules import constant, cosine, decayed, exponential, linear, step
 from hookloop.testing import tiny_task
+from hookloop.testing.comparison import first_difference
 
 
 class Rates:
@@ -241,3 +242,163 @@ def test_without_a_schedule_the_rate_is_left_alone(tiny_run):
     result = tiny_run([seen], optimizer=sgd(0.3), task=tiny_task, epochs=1)
     assert set(seen.firsts) == {0.3}
     assert "initial_lr" not in result.state["optimizers"][0]["param_groups"][0]
+
+
+class Remembering:
+    """A schedule with a memory: halves the rate each time, and at a high value of the metric once more."""
+
+    def __init__(self, optimizer, start=1.0):
+        self.optimizer = optimizer
+        self.rate = start
+
+    def step(self):
+        self.rate /= 2
+        self.optimizer.param_groups[0]["lr"] = self.rate
+
+    def state_dict(self):
+        return {"rate": self.rate}
+
+    def load_state_dict(self, state):
+        if state["rate"] <= 0:
+            raise ValueError("the rate is 0 or less")
+        self.rate = state["rate"]
+
+
+class Following(Remembering):
+    def observe(self, value):
+        self.seen = value
+        self.rate *= 100
+
+
+def remembering(start):
+    def attach(optimizer):
+        return Remembering(optimizer, start)
+
+    return attach
+
+
+@pytest.mark.parametrize("schedule", [Remembering, (remembering, {"start": 1.0})])
+def test_what_takes_the_optimizer_sets_its_rates_itself_once_a_unit(rates, schedule):
+    assert rates(schedule, epochs=3, steps=1).firsts == [0.1, 0.5, 0.25, 0.125]
+
+
+def test_what_it_remembers_is_in_the_state_and_goes_on(tiny_run):
+    first, second = Rates(), Rates()
+    half = tiny_run([first], schedule=Remembering, optimizer=sgd(), epochs=2)
+    assert half.state["schedules"][0]["state"] == {"rate": 0.25}
+    tiny_run([second], schedule=Remembering, optimizer=sgd(), epochs=3, resume=half.state)
+    assert second.firsts[0] == 0.25
+    assert second.firsts[-1] == 0.125
+
+
+def test_a_state_that_it_refuses_is_an_error_or_with_strict_resume_off_a_warning(tiny_run, caplog):
+    settings = {"schedule": Remembering, "optimizer": sgd()}
+    half = tiny_run(epochs=2, **settings)
+    state = {**half.state, "schedules": [{**half.state["schedules"][0], "state": {"rate": 0}}]}
+    with pytest.raises(ConfigError, match="the state of schedule 0 does not fit: the rate is 0 or less"):
+        tiny_run(epochs=3, resume=state, **settings)
+    assert tiny_run(epochs=3, resume=state, strict_resume=False, **settings).epoch == 3
+    assert "schedule 0 begins anew: the rate is 0 or less" in caplog.text
+
+
+def test_a_state_without_what_it_needs_is_an_error(tiny_run):
+    settings = {"schedule": Remembering, "optimizer": sgd()}
+    half = tiny_run(epochs=1, **settings)
+    state = {**half.state, "schedules": [{**half.state["schedules"][0], "state": {}}]}
+    with pytest.raises(ConfigError, match="Remembering cannot read it: KeyError: 'rate'"):
+        tiny_run(epochs=2, resume=state, **settings)
+
+
+def test_a_schedule_that_observes_gets_the_metric_beside_its_steps(rates):
+    seen = rates((Following, {"monitor": "val/loss"}), epochs=2, steps=1)
+    assert seen.firsts == [0.1, 0.5, 25.0]
+
+
+def test_a_pure_schedule_follows_no_metric(rates):
+    with pytest.raises(ConfigError, match=r"schedule\.monitor: unknown option: 'step' follows no metric"):
+        rates(("step", {"step_size": 1, "monitor": "val/loss"}))
+
+
+def test_a_metric_has_a_name(rates):
+    with pytest.raises(ConfigError, match="got 3; it is the name of a metric"):
+        rates((Following, {"monitor": 3}))
+
+
+def test_what_cannot_set_rates_is_an_error(rates):
+    with pytest.raises(ConfigError, match=r"what sets its rates has step\(\), state_dict\(\) and load_state_dict\(\)"):
+        rates(lambda optimizer: None)
+
+
+def test_a_tenth_of_a_tenth_is_a_hundredth():
+    assert [decayed(0.1, 0.1, times) for times in range(4)] == [0.1, 0.01, 0.001, 0.0001]
+    assert decayed(0.1, 0.1, 5000) == 0.0
+    assert decayed(1.0, 0.3, 2) == 0.3**2
+    assert decayed(1.0, 0.0, 1) == decayed(1.0, 0.0, 3) == 0.0
+    assert decayed(1.0, 1.0, 10**6) == 1.0
+    assert decayed(1.0, -0.5, 3) == -0.125
+
+
+def test_ends_and_middles_are_exact():
+    assert [cosine(100, 0.001)(t, 0.1) for t in (0, 50, 100)] == [0.1, 0.0505, 0.001]
+    assert [linear(100, 0.001)(t, 0.1) for t in (0, 50, 100)] == [0.1, 0.0505, 0.001]
+
+
+class Gauge:
+    """Reads something at each logging boundary."""
+
+    def __init__(self):
+        self.steps = []
+
+    @hookimpl
+    def on_fit_start(self, run):
+        run.gauge(lambda: self.read(run))
+
+    def read(self, run):
+        self.steps.append(run.step)
+        run.log("gauge", run.step)
+
+
+def test_a_gauge_is_read_at_logging_boundaries_and_makes_none(tiny_run):
+    gauge = Gauge()
+    result = tiny_run([gauge], epochs=1, steps=5, log_every="2 steps", validate_every="never")
+    assert gauge.steps == [2, 4, 5]
+    assert [row["gauge"] for row in result.history] == [2, 4, 5]
+
+
+class Rehearsing:
+    """Trains three steps before training begins, and raises or not."""
+
+    def __init__(self, error=None):
+        self.error = error
+
+    @hookimpl
+    def on_fit_start(self, run):
+        with run.rehearse() as batches:
+            for _ in range(3):
+                run.window = [next(batches)]
+                run.plugins.hooks.run_step(run)
+            if self.error:
+                raise self.error
+
+
+def test_a_rehearsal_leaves_no_trace_and_no_observer_sees_it(tiny_run, hook_recorder):
+    settings = {"task": lambda: tiny_task(dropout=0.5), "schedule": ("cosine", {"unit": "step"})}
+    without = tiny_run(**settings)
+    after = tiny_run([Rehearsing(), hook_recorder], **settings)
+    for part in ("model", "optimizers", "rng", "metrics", "log", "schedules"):
+        assert first_difference(without.state[part], after.state[part], part) is None
+    assert hook_recorder.count("on_batch_start") == without.step
+
+
+def test_a_rehearsal_that_fails_puts_everything_back_as_well(tiny_run):
+    seen = []
+
+    class Looking:
+        @hookimpl
+        def on_exception(self, run):
+            seen.append([weight.clone() for weight in run.model.parameters()])
+
+    with pytest.raises(Exception, match="enough"):
+        tiny_run([Rehearsing(RuntimeError("enough")), Looking()])
+    torch.manual_seed(0)
+    assert all(torch.equal(a, b) for a, b in zip(seen[0], tiny_task().model.parameters(), strict=True))

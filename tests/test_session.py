@@ -95,7 +95,7 @@ CASES = {
 }
 RECORD = {
     "outcome", "started", "ended", "versions", "seed", "plugins", "stop_reason", "error", "counters", "metrics",
-    "plugin_seconds", "failures",
+    "plugin_seconds", "failures", "attempts", "exact", "inexact_because",
 }  # fmt: skip
 
 

@@ -19,11 +19,13 @@ from hookloop.errors import (
     PluginHookError,
     PluginIncompatibleError,
     PluginLoadError,
+    SnapshotError,
 )
 from hookloop.interval import Interval, Trigger
 from hookloop.markers import hookimpl
 
 if TYPE_CHECKING:
+    from hookloop import snapshots
     from hookloop.engine import Engine
     from hookloop.plugin_config import PluginConfig
     from hookloop.run import Run
@@ -48,11 +50,13 @@ __all__ = [
     "SkipBatch",
     "SkipEpoch",
     "SkipStep",
+    "SnapshotError",
     "SupervisedTask",
     "Task",
     "Trigger",
     "__version__",
     "hookimpl",
+    "snapshots",
 ]
 
 _LAZY = {
@@ -66,10 +70,12 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> object:
-    if name not in _LAZY:
-        raise AttributeError(f"module 'hookloop' has no attribute '{name}'")
     import importlib
 
+    if name == "snapshots":
+        return importlib.import_module("hookloop.snapshots")
+    if name not in _LAZY:
+        raise AttributeError(f"module 'hookloop' has no attribute '{name}'")
     return getattr(importlib.import_module(_LAZY[name]), name)
 
 

@@ -13,6 +13,8 @@ from hookloop.control import Control
 from hookloop.errors import DataError
 from hookloop.interval import Interval, Trigger
 from hookloop.loaders import check_ended, start_epoch
+from hookloop.rng import preserved_rng
+from hookloop.scheduling import advance, follow, note
 
 if TYPE_CHECKING:
     from hookloop.manager import Hooks
@@ -50,6 +52,8 @@ class Boundary:
         self.validates_in_epoch = validate_every is not None and validate_every.unit != "epoch"
         self.run_validation = validate
         self.owes_validation = False
+        self.in_epoch = False
+        self.data_ended = False  # in the epoch that a resumed run was stopped in
         self.skipped_epochs = 0  # in a row, without a single batch
         self.max_seconds = max_seconds
         self.agree: Agree | None = None
@@ -64,9 +68,19 @@ class Boundary:
             return True
         return config.max_epochs is not None and run.epoch >= config.max_epochs
 
-    def begin_epoch(self, run: Run) -> None:
-        """Start the iterator of the next epoch, or of the rest of one that a resumed run was stopped in."""
-        start_epoch(run)
+    def begin_epoch(self, run: Run) -> bool:
+        """Start the data of the next epoch; False when it is the rest of one, which a resumed run was stopped in.
+
+        That a loader is started anew and batches are passed over leaves no trace in the streams of random numbers.
+        """
+        if not self.in_epoch:
+            self.in_epoch, self.data_ended = True, False
+            start_epoch(run)
+            return True
+        with preserved_rng(run.device):
+            start_epoch(run, run.batch_index)
+        run.exhausted = self.data_ended
+        return False
 
     def stop_epoch(self, run: Run) -> None:
         """Note that training is over; an epoch whose every batch was trained on is complete all the same.
@@ -83,7 +97,7 @@ class Boundary:
 
     def exhausted(self, run: Run, end: StopIteration) -> None:
         """Note that the data of this epoch has ended; raises DataError when there was none, or less than announced."""
-        run.exhausted = True
+        run.exhausted = self.data_ended = True
         check_ended(run.loaders["train"], "train", run.epoch, run.batch_index + len(run.window), end)
         if self.hooks.on_data_exhausted:
             self.hooks.on_data_exhausted(run)
@@ -122,6 +136,7 @@ class Boundary:
         if self.skipped_epochs == MAX_SKIPPED_EPOCHS and run.config.max_epochs is None:
             raise DataError(f"{MAX_SKIPPED_EPOCHS} epochs in a row were skipped before their first batch was done")
         run.epoch += 1
+        self.in_epoch = False
         due = self.validate_trigger is not None and self.validate_trigger.due_at_epoch(run)
         if validate and due:
             self.validate(run)
@@ -129,7 +144,7 @@ class Boundary:
         if self.hooks.on_epoch_end:
             self.hooks.on_epoch_end(run)
         self.log_trigger.due_at_epoch(run)
-        self.phases(run, fetch=True)
+        self.phases(run, fetch=True, epoch_ended=True)
 
     def validate(self, run: Run) -> None:
         """Run a validation; one that a signal cut short is owed, and the resumed run begins with it."""
@@ -139,21 +154,20 @@ class Boundary:
         """Run the validation that an interrupted run owed, and pass the boundary after it."""
         if self.owes_validation:
             self.validate(run)
-            self.phases(run, fetch=True)
+            self.phases(run, fetch=True, epoch_ended=not self.in_epoch)
 
     def schedule(self, run: Run, unit: Unit) -> None:
         """Set the learning rates of the schedules that count in *unit*."""
-        counting = [schedule for schedule in run.schedules if schedule.unit == unit]
-        for schedule in counting:
-            schedule.apply(run)
-        if counting and self.hooks.on_schedule_step:
+        if advance(run, unit) and self.hooks.on_schedule_step:
             self.hooks.on_schedule_step(run)
 
-    def phases(self, run: Run, *, fetch: bool) -> None:
-        """Metrics, decide, agree, persist, report."""
+    def phases(self, run: Run, *, fetch: bool, epoch_ended: bool = False) -> None:
+        """Metrics, the schedules that follow them, decide, agree, persist, report."""
         hooks = self.hooks
         if fetch and run.store:
             self.publish(run)
+        if fetch and run.schedules and follow(run, epoch_ended=epoch_ended) and hooks.on_schedule_step:
+            hooks.on_schedule_step(run)
         if hooks.decide:
             hooks.decide(run)
         self.settle_if_due(run)
@@ -167,6 +181,7 @@ class Boundary:
         """Read what was logged since the last boundary, in one copy, and hand it on as floats."""
         metrics = run.store.fetch()
         run.metrics.update(metrics)
+        note(run.schedules, metrics)
         self.records.write_metrics(run, metrics)
         if self.hooks.on_metrics:
             self.hooks.on_metrics(run, metrics)
@@ -199,9 +214,15 @@ class Boundary:
                 hooks.on_stop_requested(run, control.stop_reason)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return when what was last due, and whether a validation is owed."""
+        """Return when what was last due, whether a validation is owed, and where in an epoch this is."""
         validate = None if self.validate_trigger is None else self.validate_trigger.state_dict()
-        return {"log": self.log_trigger.state_dict(), "validate": validate, "owes_validation": self.owes_validation}
+        return {
+            "log": self.log_trigger.state_dict(),
+            "validate": validate,
+            "owes_validation": self.owes_validation,
+            "in_epoch": self.in_epoch,
+            "data_ended": self.in_epoch and self.data_ended,
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from *state*."""
@@ -209,3 +230,4 @@ class Boundary:
         if self.validate_trigger is not None and state["validate"] is not None:
             self.validate_trigger.load_state_dict(state["validate"])
         self.owes_validation = state["owes_validation"]
+        self.in_epoch, self.data_ended = state["in_epoch"], state["data_ended"]

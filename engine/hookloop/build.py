@@ -18,7 +18,8 @@ from hookloop.loading import LoadedPlugin
 from hookloop.manager import PluginManager
 from hookloop.plan import Plan
 from hookloop.run import Run, Stage
-from hookloop.schedules import Rate, Schedule
+from hookloop.schedules import Rate, Unit
+from hookloop.scheduling import RateSchedule, Schedule, SteppedSchedule
 from hookloop.task import LOADERS, Task
 
 Offers = Mapping[str, Factory]
@@ -27,7 +28,8 @@ Offers = Mapping[str, Factory]
 def offers(plugins: PluginManager, hook: str, run: Run) -> Offers:
     """Return name → factory of everything that plugins offer through *hook*.
 
-    A plugin's name replaces the engine's own of that name; ConfigError for one that two plugins offer.
+    A plugin's name replaces the engine's own of that name; ConfigError for one that two plugins offer, unless it is the
+    very same, as with two instances of one plugin.
     """
     merged: dict[str, Factory] = {}
     owner: dict[str, str] = {}
@@ -35,7 +37,7 @@ def offers(plugins: PluginManager, hook: str, run: Run) -> Offers:
         if hook not in each.hooks:
             continue
         for name, factory in offer_of(each, hook, run).items():
-            if name in merged and owner[name]:
+            if name in merged and owner[name] and merged[name] is not factory:
                 mine = f"'{each.instance}' ({each.origin})"
                 raise ConfigError(
                     f"{hook}: '{name}' is offered by {owner[name]} and {mine}; switch one off with -p no:…"
@@ -196,7 +198,8 @@ def checked_optimizers(made: Any, refuse: Callable[[str], ConfigError]) -> list[
 def build_schedules(plan: Plan, run: Run, offered: Offers) -> Sequence[Schedule]:
     """Return one schedule for each optimizer, with its first learning rate set.
 
-    An option ``period`` that is not given is the length of the run, in the schedule's ``unit``.
+    Three options are the engine's: ``unit``, what is counted; ``monitor``, the metric of a schedule that follows one;
+    and ``period``, which is the length of the run, in this unit, unless it is given.
     """
     component = plan.schedule
     if component is None:
@@ -208,11 +211,62 @@ def build_schedules(plan: Plan, run: Run, offered: Offers) -> Sequence[Schedule]
     factory = find_factory(component, offered, "schedule")
     if "period" in parameter_names(factory) and "period" not in options:
         options["period"] = whole_period(component, run, unit)
-    rate = build_rate(dataclasses.replace(component, options=options), factory)
-    schedules = [Schedule(optimizer, rate, unit) for optimizer in run.optimizers]
+    monitor = options.pop("monitor", None) if "monitor" not in parameter_names(factory) else None
+    schedules = make_schedules(dataclasses.replace(component, options=options), factory, unit, monitor, run)
     for schedule in schedules:
-        schedule.apply(run)
+        check_monitor(component, schedule, monitor, run)
     return schedules
+
+
+def make_schedules(
+    component: Component, factory: Factory, unit: Unit, monitor: str | None, run: Run
+) -> Sequence[Schedule]:
+    """Return a schedule for each optimizer: of a rate, or of a stepper where something takes ``optimizer`` first."""
+    if wants_optimizer(factory):
+        check_options(component, factory, given=("optimizer",))
+        steppers = [call_factory(component, factory, each) for each in run.optimizers]
+    else:
+        made = build_rate(component, factory)
+        if not wants_optimizer(made):
+            schedules = [RateSchedule(each, made, unit) for each in run.optimizers]
+            for schedule in schedules:
+                schedule.apply(run)
+            return schedules
+        attach: Factory = made
+        steppers = [attach(each) for each in run.optimizers]
+    for stepper in steppers:
+        if not all(callable(getattr(stepper, name, None)) for name in ("step", "state_dict", "load_state_dict")):
+            raise component.error(
+                f"{component.label} made {described(stepper)} of an optimizer; what sets its rates has step(), "
+                "state_dict() and load_state_dict()."
+            )
+    pairs = zip(run.optimizers, steppers, strict=True)
+    return [SteppedSchedule(optimizer, each, unit, monitor, component.options) for optimizer, each in pairs]
+
+
+def wants_optimizer(function: Factory) -> bool:
+    """Return whether the first that *function* takes is called ``optimizer``, as with torch's schedulers."""
+    return parameter_names(function)[:1] == ("optimizer",)
+
+
+def check_monitor(component: Component, schedule: Schedule, monitor: str | None, run: Run) -> None:
+    """Raise ConfigError for a metric that nobody follows, and for one that is never going to be there."""
+    if schedule.monitor is None:
+        if monitor is not None:
+            raise component.error(f"unknown option: {component.label} follows no metric.", "monitor")
+        return
+    if not isinstance(schedule.monitor, str):
+        raise component.error(f"got {monitor!r}; it is the name of a metric, such as 'val/loss'.", "monitor")
+    if schedule.monitor.startswith("val/") and ("validate" not in run.loaders or run.config.validate_every is None):
+        raise component.error(
+            f"{component.label} follows '{schedule.monitor}', and there is no validation in this run: name another "
+            "metric with `monitor`, such as 'train/loss'.",
+            "monitor",
+        )
+    if schedule.unit == "step" and run.world_size > 1:
+        raise component.error(
+            "follows a metric, which ranks may log at different steps: count epochs in several processes.", "unit"
+        )
 
 
 def build_rate(component: Component, factory: Factory) -> Rate:

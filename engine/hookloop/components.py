@@ -90,7 +90,7 @@ def read_component(tree: ConfigTree, path: tuple[str, ...], default_use: str | N
     table = value if isinstance(value, dict) else {"use": value}
     use = table.get("use", default_use)
     component = Component(path, use, {key: each for key, each in table.items() if key != "use"}, tree)
-    if use is None or use == "":
+    if use is None or (isinstance(use, str) and not use):  # "==" may be something else for an object
         raise component.error(
             f'says not what to use: write use = "NAME" or use = "file.py:attr" below [{dotted(path)}].'
         )
@@ -119,13 +119,15 @@ def find_factory(component: Component, offered: Mapping[str, Factory], kind: str
         return use  # type: ignore[no-any-return]
     if not isinstance(use, str):
         raise component.error(f"got {use!r}; a {kind} is a name, path.py:attr, module:attr or, in Python, a callable.")
+    if use in offered:
+        return offered[use]  # also a name in the form of a location, by which a plugin stands in for a library's code
     if is_location(use):
         return import_own(component, kind)
     names = {canonical(name).replace("-", "_"): name for name in offered}
     wanted = canonical(use).replace("-", "_")
     if wanted in names:
         return offered[names[wanted]]
-    listed = ", ".join(sorted(offered)) or "none"
+    listed = ", ".join(sorted(name for name in offered if not is_location(name))) or "none"
     raise component.error(
         f"there is no {kind} '{use}'.{suggest(wanted, names)} Offered by the active plugins: {listed}. "
         'Code of your own is use = "path.py:attr" or "module:attr"; a plugin that offers more must be installed and on.'
@@ -207,10 +209,11 @@ def call_factory(component: Component, factory: Factory, *arguments: Any) -> Any
 
 
 def own_code(factory: Factory) -> set[CodeType]:
-    """Return the code that *factory* takes its arguments with: of the function, or of the constructors of the class."""
+    """Return the code that *factory* takes its arguments with: a function's, a class's constructors, ``__call__``."""
     inner = inspect.unwrap(factory)
     constructors = [vars(each).get("__init__") for each in getattr(inner, "__mro__", ())]
-    return {each.__code__ for each in (factory, inner, *constructors) if hasattr(each, "__code__")}
+    call = vars(type(factory)).get("__call__")
+    return {each.__code__ for each in (factory, inner, call, *constructors) if hasattr(each, "__code__")}
 
 
 def innermost_code(error: BaseException) -> CodeType | None:

@@ -17,6 +17,7 @@ from hookloop.plan import Plan, make_plan
 from hookloop.selection import read_python
 
 if TYPE_CHECKING:
+    from hookloop.resume import Resume
     from hookloop.session import Result
     from hookloop.task import Task
 
@@ -47,6 +48,7 @@ class RunKeywords(TypedDict, total=False):
     runs_dir: str | Path
     run_dir: str | Path | None
     overwrite: bool
+    strict_resume: bool
 
 
 class Engine:
@@ -88,8 +90,13 @@ class Engine:
         self.run_options = run
         self._last: Result | None = None
 
-    def fit(self, *, resume: Mapping[str, Any] | None = None) -> Result:
-        """Train, and return how it ended. *resume* is the ``state`` of an earlier result, to go on from there."""
+    def fit(self, *, resume: Resume | None = None) -> Result:
+        """Train, and return how it ended.
+
+        *resume* says what to go on from. True is the newest valid snapshot of ``run_dir``, or of the newest run of this
+        name, and the beginning where there is none; a path is that of a run directory or of a snapshot; a mapping is
+        the ``state`` of an earlier result.
+        """
         self._last = self._execute("train", resume=resume)
         return self._last
 
@@ -105,7 +112,7 @@ class Engine:
         """Predict; the plugins take the outputs. After `fit`, in its run directory."""
         return self._execute("predict")
 
-    def _execute(self, command: Any, *, resume: Mapping[str, Any] | None = None) -> Result:
+    def _execute(self, command: Any, *, resume: Resume | None = None) -> Result:
         from hookloop.session import execute
 
         adds_to = None if command == "train" else self._last

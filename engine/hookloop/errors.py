@@ -45,6 +45,14 @@ class DataError(HookloopError):
     """A loader that cannot be trained on: empty, or ended before the length it announced."""
 
 
+class SnapshotError(HookloopError):
+    """A snapshot that cannot be written, found, read or exported; the message names the path and the way out."""
+
+
+class SnapshotDamaged(SnapshotError):  # noqa: N818 - the state of a thing on disk, as FileExistsError is not
+    """A snapshot that is incomplete, or not what was written."""
+
+
 class PluginError(HookloopError):
     """Something is wrong with a plugin; the message names it, its distribution, the cause and how to switch it off."""
 

@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 
     from hookloop.control import Outcome
     from hookloop.run import Run, Stage
+    from hookloop.scheduling import Stepper
     from hookloop.task import Task
 
     LossFactory = Callable[..., Callable[[Any, Any], torch.Tensor]]
-    ScheduleFactory = Callable[..., Callable[[int, float], float]]
+    ScheduleFactory = Callable[..., Callable[[int, float], float] | Stepper]
     MetricFactory = Callable[..., Any]
     OptimizerFactory = Callable[..., torch.optim.Optimizer]
     TaskFactory = Callable[..., Task]
@@ -62,7 +63,11 @@ class ProvideHooks:
         May change: nothing. A name of the engine's own is replaced; one that two plugins offer is an error naming both.
         Returns: name -> factory. `factory(**options)` gives `callable(progress, lr)` -> learning rate, where progress
             counts the completed steps or epochs, as the table's `unit` says, and lr is the parameter group's own.
-            An option `period` that is not given is the run's length.
+            An option `period` that is not given is the run's length. A factory, or what it gives, whose first parameter
+            is `optimizer` is called with each optimizer instead, and gives what sets its rates itself: `step()`,
+            called once each counted step or epoch, `state_dict()` and `load_state_dict(state)`, as torch's schedulers
+            have them. One with `step(value)`, or `observe(value)` beside it, follows the metric that the table's
+            `monitor` names, `val/loss` by default.
         Ranks: all.
         Since: 0.1
 
@@ -400,9 +405,8 @@ class FitHooks:
     def on_epoch_start(self, run: Run) -> None:
         """Fires when an epoch begins, before its first batch is fetched.
 
-        How often: once an epoch.
-        Already true: `run.epoch` counts the epochs completed, so it is 0 in the first; `run.batch_index` is 0, unless
-            the run was resumed in the middle of the epoch.
+        How often: once an epoch; not again for the rest of one that a resumed run was stopped in.
+        Already true: `run.epoch` counts the epochs completed, so it is 0 in the first; `run.batch_index` is 0.
         May change: weights in place, and what is trained.
         Returns: nothing.
         May raise: `SkipEpoch`, to leave it out; it is counted, without a validation.
@@ -1160,7 +1164,7 @@ class CheckpointHooks:
                 checkpoint["vocabulary"] = list(self.vocabulary)
         """
 
-    @hookspec("event")
+    @hookspec("event", scope="rank0")
     def on_checkpoint_saved(self, run: Run, path: Path) -> None:
         """Fires when a checkpoint is durable: written, synchronised and renamed into place.
 
@@ -1168,15 +1172,14 @@ class CheckpointHooks:
         Already true: `path` is valid and can be resumed from.
         May change: nothing.
         Returns: nothing.
-        Ranks: all.
+        Ranks: rank 0 only, which writes; no collective calls here.
         Since: 0.1
 
         Example::
 
             @hookimpl
             def on_checkpoint_saved(self, run, path):
-                if run.rank == 0:
-                    shutil.copytree(path, self.mirror / path.name)
+                shutil.copytree(path, self.mirror / path.name)
         """
 
     @hookspec("event")

@@ -21,26 +21,35 @@ def length(loader: Any) -> int | None:
 
 
 def walk(loader: Any, epoch: int) -> Iterator[Any]:
-    """Return an iterator over the batches of *epoch*, telling samplers that shuffle by epoch which one it is.
+    """Return an iterator over the batches of *epoch*.
 
     The epoch is set before the iterator is made: workers fetch ahead from the moment it exists.
     """
+    tell_epoch(loader, epoch)
+    return iter(loader)
+
+
+def tell_epoch(loader: Any, epoch: int) -> None:
+    """Tell samplers that shuffle by epoch which one it is."""
     batch_sampler = getattr(loader, "batch_sampler", None)
     parts = (loader, getattr(loader, "sampler", None), batch_sampler, getattr(batch_sampler, "sampler", None))
     for part in {id(each): each for each in parts if each is not None}.values():
         if hasattr(part, "set_epoch"):
             part.set_epoch(epoch)
-    return iter(loader)
 
 
-def start_epoch(run: Run) -> None:
-    """Set ``run.batches`` to the beginning of the next epoch."""
+def start_epoch(run: Run, skip: int = 0) -> None:
+    """Set ``run.batches`` to the beginning of the next epoch, or of the rest of it after *skip* batches."""
     loader = run.loaders["train"]
+    if run.source.loader is not loader:  # somebody replaced it between two epochs
+        from hookloop.sources import make_source
+
+        run.source = make_source(loader, run.config.seed, run.rank)
     run.batches_per_epoch = length(loader)
-    run.batch_index = 0
+    run.batch_index = skip
     run.exhausted = False
     run.batches = iter(())  # lets go of the workers of an epoch that was left, before there are new ones
-    run.batches = walk(loader, run.epoch)
+    run.batches = run.source.start(run.epoch, skip)
 
 
 def check_ended(loader: Any, stage: Stage, epoch: int, consumed: int, end: StopIteration | None = None) -> None:

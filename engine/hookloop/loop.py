@@ -46,9 +46,9 @@ class Loop:
     def epoch(self, run: Run) -> None:
         """Run one epoch; validate and count it if it was walked to its end."""
         hooks, boundary = self.hooks, self.boundary
-        boundary.begin_epoch(run)
+        begins = boundary.begin_epoch(run)
         try:
-            if hooks.on_epoch_start:
+            if begins and hooks.on_epoch_start:
                 hooks.on_epoch_start(run)
             hooks.run_epoch(run)
             # Whoever replaces run_epoch need not say so: an epoch that nothing broke off was walked to its end.

@@ -122,12 +122,21 @@ class PluginManager:
         used = (each for each in self._timings.values() if each.calls)
         return sorted(used, key=lambda each: each.seconds, reverse=True)
 
-    def state_dict(self, *, step: int = 0) -> dict[str, dict[str, Any]]:
-        """Return ``{instance: {"version": ..., "state": ...}}`` of each plugin with a state; *step* is for errors."""
+    def state_dict(self, *, step: int = 0, plain: bool = False) -> dict[str, dict[str, Any]]:
+        """Return ``{instance: {"version": ..., "state": ...}}`` of each plugin with a state; *step* is for errors.
+
+        Where it is to be saved (*plain*), a state that could not be loaded again is an error now, when something can be
+        done about it.
+        """
         states = {}
         for each in filter(has_state, self._loaded):
             with self._attributed(each, "state_dict", step):
-                states[each.instance] = {"version": each.version, "state": each.plugin.state_dict()}
+                state = each.plugin.state_dict()
+                if plain:
+                    from hookloop.plain_state import check_plain  # here, since it needs torch
+
+                    check_plain(state, "state")
+                states[each.instance] = {"version": each.version, "state": state}
         return states
 
     def load_state_dict(self, states: Mapping[str, Mapping[str, Any]], *, step: int = 0) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import nan
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,7 @@ class MetricStore:
         self._series: dict[str, Series] = {}
         # (loss, samples) of each micro-batch: the one metric of every step, which goes on a list as that is quickest.
         self.losses: list[tuple[Any, int]] = []  # a number, or a tensor on a device
+        self.gauges: list[Callable[[], None]] = []  # each logs what is to be read at a logging boundary and never else
 
     def __bool__(self) -> bool:
         return bool(self._series or self.losses)
@@ -76,6 +77,20 @@ class MetricStore:
         else:
             series.tensors.append((tensor.detach(), weight))
 
+    def state_dict(self) -> dict[str, list[float]]:
+        """Return the sum and the weight of what was logged since the last boundary; reads what is on a device."""
+        self.fold()
+        read_tensors(each for each in self._series.values() if each.tensors)
+        return {name: [each.total, each.weight] for name, each in self._series.items()}
+
+    def load_state_dict(self, state: Mapping[str, Sequence[float]]) -> None:
+        """Go on with the sums of *state*."""
+        self.losses = []
+        self._series = {}
+        for name, (total, weight) in state.items():
+            series = self._series[name] = Series()
+            series.total, series.weight = total, weight
+
     def discard(self, prefix: str) -> None:
         """Forget what was logged under names that begin with *prefix*."""
         self.fold()
@@ -84,6 +99,8 @@ class MetricStore:
     def fetch(self) -> dict[str, float]:
         """Return the mean of each metric, the loss first, and start anew; one copy from a device in all."""
         self.fold()
+        for gauge in self.gauges:
+            gauge()
         series, self._series = self._series, {}
         if TRAIN_LOSS in series:
             series = {TRAIN_LOSS: series.pop(TRAIN_LOSS), **series}
@@ -104,3 +121,4 @@ def read_tensors(unread: Iterable[Series]) -> None:
         for (series, _, weight), number in zip(members, numbers, strict=True):
             series.total += number * weight
             series.weight += weight
+            series.tensors = []

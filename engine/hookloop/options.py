@@ -37,6 +37,7 @@ class RunOptions:
         deterministic: let torch use deterministic algorithms only.
         runs_dir: where the directories of all runs go. run_dir: the very directory of this run.
         overwrite: allow to replace a run that ``run_dir`` holds already.
+        strict_resume: False lets a run resume into a changed model, with what fits of the state.
     """
 
     name: str = "run"
@@ -56,6 +57,7 @@ class RunOptions:
     runs_dir: str = "runs"
     run_dir: str | None = None
     overwrite: bool = False
+    strict_resume: bool = True
 
 
 POSITIVE = (

@@ -59,7 +59,8 @@ def _base_order(items: Sequence[T], order: Sequence[str]) -> list[T]:
     position = {canonical(name): index for index, name in reversed(list(enumerate(order)))}
 
     def key(item: T) -> tuple[int, str, str]:
-        listed = min(position.get(name, len(order)) for name in (canonical(item.instance), canonical(item.name)))
+        of_its_plugin = position.get(canonical(item.name), len(order))
+        listed = position.get(canonical(item.instance), of_its_plugin)
         return listed, canonical(item.instance), item.instance
 
     builtins = [each for each in items if each.builtin]

@@ -29,6 +29,13 @@ def holds_run(directory: Path) -> bool:
     return any((directory / name).exists() for name in (CONFIG, RECORD, METRICS))
 
 
+def outcome_of(directory: Path) -> str | None:
+    """Return how the run in *directory* ended; None where it did not, or nobody wrote of it."""
+    path = directory / RECORD
+    outcome: str | None = json.loads(path.read_text(encoding="utf-8")).get("outcome") if path.exists() else None
+    return outcome
+
+
 def make_directory(runs_dir: Path, name: str, run_dir: Path | None, *, overwrite: bool, resume: bool) -> Path:
     """Create and return the directory of a run: *run_dir*, or a new ``runs_dir/name/ID`` with ``latest`` beside it.
 
@@ -86,9 +93,18 @@ def point_latest(parent: Path, directory: Path) -> None:
 
 
 def remove_run(directory: Path) -> None:
-    """Remove the engine's own files of an earlier run; what plugins and users put there is theirs."""
+    """Remove the engine's own files of an earlier run; what plugins and users put there is theirs.
+
+    Snapshots are put aside, or a resumed run would go on from those of the run that it replaced.
+    """
     for name in (CONFIG, RECORD, METRICS):
         (directory / name).unlink(missing_ok=True)
+    from hookloop.snapshots.durable import put_aside
+    from hookloop.snapshots.finding import CHECKPOINTS
+
+    if (directory / CHECKPOINTS).is_dir():
+        kept = put_aside(directory / CHECKPOINTS, "replaced")
+        log.warning("the snapshots of the run that this one replaces are kept in %s", kept)
 
 
 class Records:
@@ -97,7 +113,6 @@ class Records:
     def __init__(self, directory: Path, *, writes: bool = True) -> None:
         self.directory = directory
         self.writes = writes
-        self.history: list[dict[str, float]] = []
         self._metrics: int | None = None
         self._facts: dict[str, Any] = {}
 
@@ -120,13 +135,36 @@ class Records:
         which ``float()`` reads.
         """
         row = {"step": run.step, "epoch": run.epoch, "time": time.time(), **metrics}
-        self.history.append(row)
+        run.history.append(row)
         if not self.writes:
             return
         if self._metrics is None:
             drop_torn_line(self.directory / METRICS)
             self._metrics = os.open(self.directory / METRICS, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         os.write(self._metrics, (one_line(row) + "\n").encode())
+
+    def go_on(self, rows: int) -> list[dict[str, float]]:
+        """Drop what a run that was killed logged after its checkpoint, all but the first *rows*; return those."""
+        path = self.directory / METRICS
+        if not path.exists():
+            return []
+        lines = [line for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")][:rows]
+        if self.writes:
+            os.truncate(path, sum(map(len, lines)))
+        return [from_json(json.loads(line)) for line in lines]
+
+    def copy_metrics(self, directory: Path) -> None:
+        """Begin with what the run in *directory* logged, when this one goes on from there elsewhere."""
+        source = directory / METRICS
+        if self.writes and source.exists():
+            (self.directory / METRICS).write_bytes(source.read_bytes())
+
+    def recall(self) -> Mapping[str, Any]:
+        """Return what ``run.json`` says of the run so far, and go on from it; nothing where there is no such file."""
+        path = self.directory / RECORD
+        if not self._facts and path.exists():
+            self._facts = json.loads(path.read_text(encoding="utf-8"))
+        return self._facts
 
     def close(self) -> None:
         """Close the log."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from hookloop.manager import PluginManager
     from hookloop.metrics import MetricStore
     from hookloop.options import RunOptions
-    from hookloop.schedules import Schedule
+    from hookloop.scheduling import Schedule
+    from hookloop.sources import Source
     from hookloop.task import Task
 
 Stage = Literal["train", "validate", "test", "predict"]
@@ -31,10 +33,12 @@ class Run:
         settings: the whole resolved configuration, as written to ``config.toml``.
         task, model, optimizers, schedules: what is trained, with what.
         device: where, as a ``torch.device``. ``precision``: ``"fp32"``, ``"bf16-mixed"`` or ``"fp16-mixed"``.
-        rank, world_size: this process, and how many there are.
+        rank, world_size: this process, and how many there are. ``host_group``: a process group of all of them, for what
+            the engine tells the others from the thread that trains; None for a single process.
         directory: the run directory.
         plugins: the plugin set, with ``register`` and ``unregister``.
-        metrics: the newest known value of each metric, plain floats.
+        metrics: the newest known value of each metric, plain floats. ``history``: the rows of ``metrics.jsonl``.
+        attempt: how often the run of this directory was resumed. ``resumed_from``: the checkpoint, or None.
         batch, output, loss: of the current micro-batch. ``loss`` is not divided by the accumulation.
         window: the micro-batches of the current update. ``micro_batch``: which of them is being worked on, from 0.
         stage: ``"train"``, ``"validate"``, ``"test"`` or ``"predict"``.
@@ -47,6 +51,7 @@ class Run:
 
     __slots__ = (
         "_started",
+        "attempt",
         "batch",
         "batch_index",
         "batches",
@@ -59,6 +64,8 @@ class Run:
         "directory",
         "epoch",
         "exhausted",
+        "history",
+        "host_group",
         "last_checkpoint",
         "loaders",
         "loss",
@@ -71,9 +78,11 @@ class Run:
         "plugins",
         "precision",
         "rank",
+        "resumed_from",
         "samples",
         "schedules",
         "settings",
+        "source",
         "stage",
         "step",
         "store",
@@ -104,16 +113,21 @@ class Run:
         self.directory = directory
         self.rank = rank
         self.world_size = world_size
+        self.host_group: Any = None
         self.precision = config.precision
         self.stage: Stage = "train"
         self.outcome: Outcome | None = None
         self.metrics: dict[str, float] = {}
+        self.history: list[dict[str, float]] = []
+        self.attempt = 0
+        self.resumed_from: Path | None = None
         self.task: Task
         self.model: torch.nn.Module
         self.device: torch.device
         self.optimizers: Sequence[torch.optim.Optimizer] = ()
         self.schedules: Sequence[Schedule] = ()
         self.loaders: dict[Stage, Any] = {}
+        self.source: Source
         self.batches: Iterator[Any] = iter(())
         self.batches_per_epoch: int | None = None
         self.exhausted = True
@@ -173,6 +187,23 @@ class Run:
             self.store.add_tensor(name, value if value.is_cpu else value.detach().clone(), weight)
         else:
             raise ValueError(f"run.log('{name}'): wanted one number, got a tensor of shape {tuple(value.shape)}")
+
+    def gauge(self, read: Callable[[], None]) -> None:
+        """Call *read* at each logging boundary, just before the metrics are read, for it to log what it reads then.
+
+        For what has a value at any time, such as a learning rate: to log it in every step would cost every step, and
+        give a mean. A boundary that nothing else makes due is not made due by this.
+        """
+        self.store.gauges.append(read)
+
+    def rehearse(self) -> AbstractContextManager[Iterator[Any]]:
+        """Return a context whose value gives training batches, and after which everything is as if it had never been.
+
+        See `hookloop.rehearsal.rehearse`.
+        """
+        from hookloop.rehearsal import rehearse
+
+        return rehearse(self)
 
     def request_stop(self, reason: str) -> None:
         """Propose to stop after this step. The first reason is kept."""

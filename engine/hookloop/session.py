@@ -22,15 +22,20 @@ from hookloop.errors import ConfigError, HookloopError
 from hookloop.evaluation import Evaluation, set_training
 from hookloop.hookspecs import SPECIFICATIONS
 from hookloop.loop import Loop
-from hookloop.manager import Failure, PluginManager, culprit
+from hookloop.manager import Failure, Hooks, PluginManager, culprit
 from hookloop.metrics import MetricStore
+from hookloop.options import RunOptions
+from hookloop.placing import Wish, agree_on_origin, place_run
 from hookloop.plan import Plan
-from hookloop.records import Records, holds_run, make_directory
-from hookloop.rng import seed_everything
+from hookloop.records import Records
+from hookloop.repositioning import reposition
+from hookloop.resume import Continuation, Origin, Resume, go_on
+from hookloop.rng import seed_everything, set_rng_state
 from hookloop.run import Run, Stage
-from hookloop.state import load_rng_state, load_run_state, run_state
+from hookloop.sources import make_source
+from hookloop.state import run_state
 from hookloop.task import LOADERS
-from hookloop.topology import Topology, agreement, check_same_everywhere, find_topology
+from hookloop.topology import Topology, agreement, check_same_everywhere, find_topology, shared_group
 
 log = logging.getLogger("hookloop")
 
@@ -70,12 +75,13 @@ class Session:
     run: Run
     records: Records
     topology: Topology
-    resume: Mapping[str, Any] | None
+    origin: Origin | None
     adds_to: Result | None
     weights: Path | None
     loop: Loop
     evaluation: Evaluation
     begins: bool
+    left: Continuation = field(default_factory=Continuation)
     told: BaseException | None = None
 
 
@@ -85,14 +91,14 @@ def execute(
     *,
     clock: Callable[[], float],
     environ: Mapping[str, str],
-    resume: Mapping[str, Any] | None = None,
+    resume: Resume | None = None,
     adds_to: Result | None = None,
     weights: Path | None = None,
 ) -> Result:
     """Run *command* as *plan* says and return how it ended; a failure is raised after every ending hook was called.
 
-    *resume* is a state to go on from, *adds_to* a run with whose model, counters and directory this command goes on,
-    *weights* a file to load the model from.
+    *resume* is what to go on from, as `find_origin` takes it; *adds_to* is a run with whose model, counters and
+    directory this command goes on; *weights* is a file to load the model from.
     """
     session = open_session(plan, command, clock, environ, resume, adds_to, weights)
     run, hooks = session.run, session.run.plugins.hooks
@@ -120,7 +126,7 @@ def open_session(
     command: Command,
     clock: Callable[[], float],
     environ: Mapping[str, str],
-    resume: Mapping[str, Any] | None,
+    resume: Resume | None,
     adds_to: Result | None,
     weights: Path | None,
 ) -> Session:
@@ -133,35 +139,56 @@ def open_session(
     topology = find_topology(environ)
     plugins = PluginManager(SPECIFICATIONS, order=plan.policy.order, rank=topology.rank)
     plugins.register(*active.providers(), *plan.plugins)
-    place, begins = directory_of(plan, command, adds_to, resumes=resume is not None)
+    options = plan.options
+    group = shared_group(topology)
+    wish = Wish(options, command, resume, None if adds_to is None else adds_to.directory)
+    placement = place_run(wish, topology, group)
     control = Control(shared=topology.world_size > 1)
     run = Run(
-        config=plan.options,
+        config=options,
         settings=resolved(plan),
         plugins=plugins,
         store=MetricStore(),
         control=control,
         clock=clock,
-        directory=place,
+        directory=placement.directory,
         rank=topology.rank,
         world_size=topology.world_size,
     )
-    records = Records(place, writes=topology.rank == 0)
+    run.host_group = group
+    records = Records(placement.directory, writes=topology.rank == 0)
     evaluation = Evaluation(plugins.hooks)
-    boundary = Boundary(
-        plugins.hooks,
-        records,
-        log_every=plan.options.log_every,
-        validate_every=plan.options.validate_every,
-        max_seconds=plan.options.max_seconds,
-        validate=lambda run: evaluation.evaluate(run, "validate") if "validate" in run.loaders else None,
-    )
-    loop = Loop(plugins.hooks, boundary)
+    loop = make_loop(plugins.hooks, records, options, evaluation)
     if adds_to is not None:
         run.load_counters(adds_to.state["counters"])
-    if begins:
-        write_beginning(records, plan, run)
-    return Session(plan, command, run, records, topology, resume, adds_to, weights, loop, evaluation, begins)
+    if placement.begins:
+        write_beginning(records, plan, run, placement.origin)
+    return Session(
+        plan,
+        command,
+        run,
+        records,
+        topology,
+        placement.origin,
+        adds_to,
+        weights,
+        loop,
+        evaluation,
+        placement.begins,
+    )
+
+
+def make_loop(hooks: Hooks, records: Records, options: RunOptions, evaluation: Evaluation) -> Loop:
+    """Return the loop of a run with *options*."""
+    boundary = Boundary(
+        hooks,
+        records,
+        log_every=options.log_every,
+        validate_every=options.validate_every,
+        max_seconds=options.max_seconds,
+        validate=lambda run: evaluation.evaluate(run, "validate") if "validate" in run.loaders else None,
+    )
+    return Loop(hooks, boundary)
 
 
 def check_limits(plan: Plan) -> None:
@@ -171,26 +198,18 @@ def check_limits(plan: Plan) -> None:
         raise ConfigError("nothing ends this run: set run.max_epochs, run.max_steps or run.max_seconds.")
 
 
-def directory_of(plan: Plan, command: Command, adds_to: Result | None, *, resumes: bool) -> tuple[Path, bool]:
-    """Return the run directory, and whether a new run begins in it.
-
-    An evaluation adds to a directory that holds a run, and leaves what that run wrote of itself as it is.
-    """
-    if adds_to is not None:
-        return adds_to.directory, False
-    options = plan.options
-    run_dir = None if options.run_dir is None else Path(options.run_dir)
-    adds = command != "train" and run_dir is not None and holds_run(run_dir)
-    place = make_directory(
-        Path(options.runs_dir), options.name, run_dir, overwrite=options.overwrite and not adds, resume=resumes or adds
-    )
-    return place, not adds
-
-
-def write_beginning(records: Records, plan: Plan, run: Run) -> None:
-    """Write the files that a run has from its start."""
+def write_beginning(records: Records, plan: Plan, run: Run, origin: Origin | None) -> None:
+    """Write the files that a run has from its start; a run that goes on keeps count of how often it was begun."""
+    before = records.recall() if origin else {}
+    attempts = before.get("attempts", [])
+    run.attempt = len(attempts)
+    source = str(origin.snapshot or "memory") if origin and (origin.snapshot or origin.state) else None
+    attempt = {"started": datetime.now(UTC).isoformat(timespec="seconds"), "resumed_from": source}
     records.write_config(config_text(plan))
     records.write_record(
+        attempts=[*attempts, attempt],
+        exact=before.get("exact"),
+        inexact_because=before.get("inexact_because"),
         outcome=None,
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         versions=versions(),
@@ -251,10 +270,35 @@ def prepare_training(session: Session) -> None:
     chain = plugins.hooks.prepare_optimizer
     run.optimizers = tuple([chain(run, each) if chain else each for each in optimizers])
     run.schedules = build.build_schedules(plan, run, build.offers(plugins, "provide_schedules", run))
-    session.loop.boundary.agree = agreement(session.topology)
-    check_same_everywhere(session.topology, fingerprint_of(plan, plugins))
-    if session.resume is not None:
-        load_run_state(run, session.resume)
+    join(session)
+    run.source = make_source(run.loaders["train"], run.config.seed, run.rank)
+    if session.origin is not None:
+        session.left = go_on(run, session.records, session.origin)
+        boundary = session.loop.boundary
+        if session.left.data is not None and boundary.in_epoch and not boundary.data_ended:
+            reposition(run, session.left.data, session.left.ranks)
+        tell_whether_exact(session)
+    because = session.records.recall().get("inexact_because") or session.left.differing or run.source.inexact
+    session.records.write_record(exact=because is None, inexact_because=because)
+
+
+def join(session: Session) -> None:
+    """Make of several ranks one run: from here on there has to be a process group, whoever has made it."""
+    run, topology = session.run, session.topology
+    if run.host_group is None:
+        run.host_group = shared_group(topology)
+    session.loop.boundary.agree = agreement(topology, run.host_group)
+    check_same_everywhere(topology, fingerprint_of(session.plan, run.plugins), run.host_group)
+    if topology.world_size > 1:
+        session.origin, run.attempt = agree_on_origin(session.origin, run.attempt, run.host_group)
+
+
+def tell_whether_exact(session: Session) -> None:
+    """Warn when the run may not end as one that was never stopped; its data matters only in the middle of an epoch."""
+    inexact = session.run.source.inexact if session.loop.boundary.in_epoch else None
+    because = session.left.differing or inexact
+    if because:
+        log.warning("this run may not end as one that was never stopped: %s", because)
 
 
 def load_weights(run: Run, path: Path) -> None:
@@ -287,12 +331,12 @@ def fit(session: Session) -> None:
     """Train between ``on_fit_start`` and ``on_fit_end``, which is called however training ends."""
     run, hooks = session.run, session.run.plugins.hooks
     set_training(run.model)
-    if session.resume is not None:
-        load_rng_state(run, session.resume)
     error: BaseException | None = None
     try:
         if hooks.on_fit_start:
             hooks.on_fit_start(run)
+        if session.left.rng is not None:
+            set_rng_state(session.left.rng, run.device)
         hooks.run_fit(run)
         run.outcome = run.outcome or "completed"
     except BaseException as raised:
@@ -407,7 +451,7 @@ def result_of(session: Session) -> Result:
         stop_reason=run.stop_reason,
         directory=run.directory,
         metrics=dict(run.metrics),
-        history=session.records.history,
+        history=run.history,
         epoch=run.epoch,
         step=run.step,
         samples=run.samples,

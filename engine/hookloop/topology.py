@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from hookloop.control import Control
-from hookloop.errors import ConfigError
+from hookloop.errors import ConfigError, HookloopError, SnapshotDamaged, SnapshotError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,54 @@ def existing_group() -> Any:
     return distributed if ready else None
 
 
-def agreement(topology: Topology) -> Callable[[Control], None] | None:
+def shared_group(topology: Topology) -> Any:
+    """Return a group for the engine alone, or None for a single process and where there is no process group yet.
+
+    All ranks have to call this.
+    """
+    distributed = existing_group()
+    return None if distributed is None or topology.world_size == 1 else host_group(distributed)
+
+
+def first_decides(decide: Callable[[], T], group: Any = None) -> T:
+    """Return on all ranks what *decide* returns on rank 0, and raise on all what it raises there.
+
+    All ranks have to call this. Without a process group there is but one to decide.
+    """
+    distributed = existing_group()
+    if distributed is None:
+        return decide()
+    told: list[Any] = [None]
+    if distributed.get_rank(group) != 0:
+        distributed.broadcast_object_list(told, src=0, group=group)
+        value, error = told[0]
+        if error is not None:
+            raise error
+        return cast("T", value)
+    try:
+        value, error = decide(), None
+    except Exception as raised:
+        value, error = None, raised
+    distributed.broadcast_object_list([(value, sendable(error))], src=0, group=group)
+    if error is not None:
+        raise error
+    return cast("T", value)
+
+
+def sendable(error: Exception | None) -> Exception | None:
+    """Return *error* as another process can be told of it, without what it stands on."""
+    if error is None or type(error) in (ConfigError, SnapshotError, SnapshotDamaged):
+        return type(error)(str(error)) if error is not None else None
+    if isinstance(error, OSError):
+        return OSError(error.errno, error.strerror or str(error), *([error.filename] if error.filename else []))
+    return HookloopError(f"rank 0 failed: {type(error).__name__}: {error}")
+
+
+def agreement(topology: Topology, group: Any = None) -> Callable[[Control], None] | None:
     """Return what makes all ranks hold the same proposals, or None for a single process.
 
-    All ranks have to call this, and what it returns. Raises ConfigError when there are several ranks and no process
-    group to agree in.
+    All ranks have to call this, and what it returns; they talk in *group*, or in one that is made. Raises ConfigError
+    when there are several ranks and no process group to agree in.
     """
     if topology.world_size == 1:
         return None
@@ -69,7 +114,7 @@ def agreement(topology: Topology) -> Callable[[Control], None] | None:
         )
     import torch
 
-    group = host_group(distributed)
+    group = host_group(distributed) if group is None else group
 
     def agree(control: Control) -> None:
         control.shared = True
@@ -87,12 +132,13 @@ def agreement(topology: Topology) -> Callable[[Control], None] | None:
     return agree
 
 
-def check_same_everywhere(topology: Topology, fingerprint: Mapping[str, Any]) -> None:
+def check_same_everywhere(topology: Topology, fingerprint: Mapping[str, Any], group: Any = None) -> None:
     """Raise ConfigError, naming what differs, when ranks run different plugins, versions, orders or configurations."""
     distributed = existing_group()
     if topology.world_size == 1 or distributed is None:
         return
-    first, *others = gather(distributed, host_group(distributed), dict(fingerprint))
+    group = host_group(distributed) if group is None else group
+    first, *others = gather(distributed, group, dict(fingerprint))
     differing = [
         f"{key}: {first.get(key)!r} on rank 0, {other.get(key)!r} on rank {rank}"
         for rank, other in enumerate(others, 1)
@@ -118,3 +164,14 @@ def gather(distributed: Any, group: Any, mine: Any) -> list[Any]:
     everyones = [None] * distributed.get_world_size()
     distributed.all_gather_object(everyones, mine, group=group)
     return everyones
+
+
+def gather_parts(mine: Any, group: Any = None) -> list[Any]:
+    """Return what each rank calls *mine*; all ranks have to call this. Without a process group there is but one.
+
+    They talk in *group*, or in one that is made for it, which lasts as long as the process.
+    """
+    distributed = existing_group()
+    if distributed is None:
+        return [mine]
+    return gather(distributed, host_group(distributed) if group is None else group, mine)

@@ -1,5 +1,6 @@
 import math
 
+import numpy
 import pytest
 import torch
 
@@ -148,6 +149,38 @@ def test_metrics_do_not_change_what_is_learned(tiny_run):
     assert all(map(torch.equal, plain.state["model"].values(), measured.state["model"].values()))
 
 
+def giving(value):
+    """Return a metric whose value is *value*."""
+    return type("Giving", (Largest,), {"compute": lambda self: value})()
+
+
+@pytest.mark.parametrize(
+    ("value", "logged"),
+    [
+        (torch.tensor([0.5, 0.25]), {"many/0": 0.5, "many/1": 0.25}),
+        (torch.tensor([[1, 2], [3, 4]]), {"many/0/0": 1, "many/0/1": 2, "many/1/0": 3, "many/1/1": 4}),
+        (torch.tensor([True, False]), {"many/0": 1, "many/1": 0}),
+        (torch.tensor([[0.5]]), {"many": 0.5}),
+        (numpy.array([0.5]), {"many": 0.5}),
+        (numpy.array([0.5, 2]), {"many/0": 0.5, "many/1": 2}),
+        (numpy.float32(0.5), {"many": 0.5}),
+        (torch.zeros(0), {}),
+        ({"a": 1, "b": {"c": torch.tensor(2.0)}}, {"many/a": 1, "many/b/c": 2}),
+        ((torch.zeros(2), [3]), {"many/0/0": 0, "many/0/1": 0, "many/1/0": 3}),
+    ],
+)
+def test_several_values_are_named_by_key_and_index(tiny_run, value, logged):
+    result = tiny_run(metrics={"many": giving(value)}, epochs=1)
+    assert {name: each for name, each in result.metrics.items() if "many" in name} == {
+        f"val/{name}": each for name, each in logged.items()
+    }
+
+
+def test_a_function_may_give_several_values_a_batch(tiny_run):
+    result = tiny_run(task=uneven, metrics={"mean": lambda output, target: output.mean(0)}, epochs=1)
+    assert {"val/mean/0", "val/mean/1", "val/mean/2"} < set(result.metrics)
+
+
 def fails(output, target):
     raise ZeroDivisionError("nothing to divide")
 
@@ -156,8 +189,9 @@ def fails(output, target):
     ("metric", "kind", "said"),
     [
         (fails, ZeroDivisionError, "nothing to divide"),
-        (lambda output, target: output.mean(0), ValueError, "wanted one number, got a tensor of shape (3,)"),
-        (type("Many", (Largest,), {"compute": lambda self: {"a": 1}})(), TypeError, "wanted one number, got a dict"),
+        (giving("many"), TypeError, "run.log('val/shaky'): wanted one number, got a str"),
+        (giving({"a": [1, None]}), TypeError, "run.log('val/shaky/a/1'): wanted one number, got a NoneType"),
+        (giving(torch.zeros(101, 101)), ValueError, "val/shaky: wanted 10000 numbers at most"),
     ],
 )
 def test_what_goes_wrong_in_a_metric_has_its_name(tiny_run, metric, kind, said):

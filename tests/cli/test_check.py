@@ -33,7 +33,7 @@ use = "none.py"
 
 def test_a_right_configuration_is_ok_and_makes_no_run(here, files):
     before = set(files.iterdir())
-    answer = here("check", "run.toml", "-p", "plugins.py:Slow")
+    answer = here("check", "run.toml", "-p", "plugins.py:Slow", "--set", "plugins.autoload=false")
     assert answer.code == 0
     assert answer.out.splitlines() == [
         "OK",

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 COMMANDS = '''
@@ -49,7 +51,7 @@ def adding(site):
 
 def test_the_help_lists_a_command_with_its_distribution_and_imports_nothing(imported, rates):
     answer, modules = imported("--help", **rates)
-    assert "zz-rates  Added by zz-dist 3.2." in answer.out
+    assert re.search(r"zz-rates +Added by zz-dist 3\.2\.", answer.out)
     assert "zz_rates" not in modules
 
 

@@ -15,7 +15,8 @@ KNOWN = tomllib.loads((ENGINE / "known_plugins.toml").read_text(encoding="utf-8"
 # Words of the engine's own that are also a plugin's name, and the files that need them.
 INNOCENT = {
     "metrics": ("**/*.py",),  # a table of the configuration, and what a run keeps
-    "schedules": ("run.py",),  # an attribute of the run
+    "schedules": ("run.py", "state.py"),  # an attribute of the run, and its part of the state
+    "monitor": ("build.py", "cli/trial.py"),  # the key that names the metric which a schedule follows
     "progress": ("build.py", "cli/trial.py"),  # the first argument of a schedule: how much of its period is over
     "losses": ("testing/evidence.py",),  # what two runs are compared by
     "predictions": ("testing/evidence.py",),

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
+from math import prod
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 
 from hookloop.markers import hookimpl
 from hookloop.run import Run
+from hookloop.topology import existing_group
+
+MAX_NUMBERS = 10_000  # of one metric: a curve with a point for each sample is for a file of its own
+
+Total = int | float | torch.Tensor
 
 
 @runtime_checkable
@@ -20,7 +27,7 @@ class Metric(Protocol):
         """Take one batch in. Must not read a tensor on the host."""
 
     def compute(self) -> Any:
-        """Return the value of all batches since the last reset, a number or a tensor of one element."""
+        """Return the value of all batches since the last reset: a number, a tensor, a mapping or sequence of such."""
 
     def reset(self) -> Any:
         """Forget all batches."""
@@ -41,8 +48,9 @@ class Averaged:
         self.samples += samples
 
     def compute(self) -> float | torch.Tensor:
-        """Return the mean; NaN for no samples."""
-        return self.total / self.samples if self.samples else float("nan")
+        """Return the mean over the samples of all ranks; NaN for none."""
+        total, samples = over_ranks(self.total, self.samples)
+        return total / samples if samples else float("nan")
 
     def reset(self) -> None:
         """Start at zero."""
@@ -68,8 +76,9 @@ class Accuracy:
         self.samples += target.numel()
 
     def compute(self) -> float | torch.Tensor:
-        """Return the share; NaN for no samples."""
-        return self.correct / self.samples if self.samples else float("nan")
+        """Return the share of the samples of all ranks; NaN for none."""
+        correct, samples = over_ranks(self.correct, self.samples)
+        return correct / samples if samples else float("nan")
 
     def reset(self) -> None:
         """Start at zero."""
@@ -87,8 +96,48 @@ def named(metric: str) -> Iterator[None]:
         raise
 
 
+def over_ranks(total: Total, samples: int) -> tuple[Total, int]:
+    """Return both, summed over all ranks; every rank has to call this. Waits for the device if there are several."""
+    distributed = existing_group()
+    if distributed is None or distributed.get_world_size() == 1:
+        return total, samples
+    parts: list[tuple[Total, int]] = [(0, 0)] * distributed.get_world_size()
+    distributed.all_gather_object(parts, (total.cpu() if isinstance(total, torch.Tensor) else total, samples))
+    return sum(each for each, _ in parts), sum(each for _, each in parts)
+
+
+def numbers(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield *value* as named numbers: those of a mapping by key, those of a vector, matrix or sequence by index.
+
+    One number keeps *name*; element (0, 1) of a matrix is ``NAME/0/1``. Raises ValueError for more than `MAX_NUMBERS`.
+    """
+    leaves = list(islice(named_parts(name, value), MAX_NUMBERS + 1))
+    if len(leaves) > MAX_NUMBERS:
+        raise ValueError(f"{name}: wanted {MAX_NUMBERS} numbers at most, got more: log a summary of them.")
+    yield from leaves
+
+
+def named_parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the parts of *value* that are no mapping, sequence or array of several elements, with their names."""
+    if isinstance(value, Mapping):
+        parts: Iterable[tuple[Any, Any]] = value.items()
+    elif isinstance(value, (list, tuple)):
+        parts = enumerate(value)
+    elif len(shape := getattr(value, "shape", ())) and hasattr(value, "tolist"):
+        # One copy from the device instead of one for each element.
+        parts = [("", value.reshape(()))] if prod(shape) == 1 else enumerate(value.tolist())
+    else:
+        yield name, value
+        return
+    for key, part in parts:
+        yield from named_parts(f"{name}/{key}" if key != "" else name, part)
+
+
 class Metrics:
-    """Updates every metric batch by batch and logs it once, as ``val/NAME`` or ``test/NAME``."""
+    """Updates every metric batch by batch and logs it once, as ``val/NAME`` or ``test/NAME``.
+
+    Of a metric with several values, each is logged as ``val/NAME/KEY`` or ``val/NAME/INDEX``.
+    """
 
     role = "observer"
 
@@ -114,7 +163,8 @@ class Metrics:
         """Log every metric under *prefix*."""
         for name, metric in self.metrics.items():
             with named(name):
-                run.log(f"{prefix}/{name}", metric.compute())
+                for each, value in numbers(f"{prefix}/{name}", metric.compute()):
+                    run.log(each, value)
 
     @hookimpl
     def on_ready(self, run: Run) -> None:

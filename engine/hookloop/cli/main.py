@@ -11,6 +11,7 @@ from cyclopts import CycloptsError
 from hookloop.cli.app import make_app
 from hookloop.cli.failures import report
 from hookloop.cli.output import silence, stdout_is_open
+from hookloop.cli.parameters import NEWEST
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -25,7 +26,7 @@ def run(words: Sequence[str]) -> int:
     preempted.
     """
     try:
-        return call(*make_app(words))
+        return call(*make_app(with_resume_path(words)))
     except BrokenPipeError as error:
         if stdout_is_open():
             return report(error, as_json="--json" in words)
@@ -33,6 +34,18 @@ def run(words: Sequence[str]) -> int:
         return 1
     except (Exception, KeyboardInterrupt) as error:
         return report(error, as_json="--json" in words)
+
+
+def with_resume_path(words: Sequence[str]) -> list[str]:
+    """Return the words of a `fit` with the PATH that --resume may lack; what begins with - or ends in .toml is none."""
+    complete = list(words)
+    if "fit" not in words:  # a plugin's command may have a --resume of its own
+        return complete
+    for index in reversed([index for index, word in enumerate(words) if word == "--resume"]):
+        following = words[index + 1] if index + 1 < len(words) else "-"
+        if following.startswith("-") or following.endswith(".toml"):
+            complete.insert(index + 1, NEWEST)
+    return complete
 
 
 def call(app: App, words: Sequence[str]) -> int:

@@ -56,6 +56,16 @@ class Destination:
 
 @Parameter(name="*", group=DESTINATION)
 @dataclass(frozen=True, kw_only=True)
+class Resumption:
+    """What a run goes on from."""
+
+    resume: Annotated[str | None, Parameter(metavar="[PATH]", show_default=False)] = None
+    """Go on from the newest valid snapshot of the run directory, or of the newest run, and begin where there is none. \
+With a PATH, from that run's newest, in its directory and with its configuration; or from that very snapshot."""
+
+
+@Parameter(name="*", group=DESTINATION)
+@dataclass(frozen=True, kw_only=True)
 class Model:
     """Which weights to evaluate."""
 
@@ -81,6 +91,8 @@ class Loudness:
     """Tell of warnings and errors only."""
 
 
-SOURCE, SWITCHES, DESTINATIONS, MODEL, ANSWER, LOUDNESS = (
-    Source(), Switches(), Destination(), Model(), Output(), Loudness(),
+NEWEST = "newest"  # what --resume without a PATH is
+
+SOURCE, SWITCHES, DESTINATIONS, RESUMPTION, MODEL, ANSWER, LOUDNESS = (
+    Source(), Switches(), Destination(), Resumption(), Model(), Output(), Loudness(),
 )  # fmt: skip

@@ -17,6 +17,8 @@ from hookloop.cli.parameters import (
     DESTINATIONS,
     LOUDNESS,
     MODEL,
+    NEWEST,
+    RESUMPTION,
     SOURCE,
     SWITCHES,
     ConfigFile,
@@ -24,9 +26,11 @@ from hookloop.cli.parameters import (
     Loudness,
     Model,
     Output,
+    Resumption,
     Source,
     Switches,
 )
+from hookloop.cli.resuming import configuration_of, in_its_place
 from hookloop.cli.source import read_tree, require_configuration
 from hookloop.cli.summary import summarize
 from hookloop.errors import ConfigError, HookloopError
@@ -47,11 +51,16 @@ def fit(
     source: Source = SOURCE,
     switches: Switches = SWITCHES,
     destination: Destination = DESTINATIONS,
+    resumption: Resumption = RESUMPTION,
     output: Output = ANSWER,
     loudness: Loudness = LOUDNESS,
 ) -> int:
     """Train what the configuration says."""
-    return run("fit", config, source, switches, destination, MODEL, output, loudness)
+    if resumption.resume is not None and destination.overwrite:
+        raise ConfigError("--resume goes on with a run, and --overwrite replaces it: give one.")
+    if config is None and not source.files:
+        config = configuration_of(resumption.resume)
+    return run("fit", config, source, switches, destination, MODEL, output, loudness, resumption.resume)
 
 
 def validate(
@@ -108,15 +117,16 @@ def run(
     model: Model,
     output: Output,
     loudness: Loudness,
+    resume: str | None = None,
 ) -> int:
     """Run *command*, tell how it ended, and return the exit code for that; a failure is raised."""
     show_logs(quiet=loudness.quiet)
-    tree = read_tree(config, source, destination)
+    tree = in_its_place(read_tree(config, source, destination), config, resume)
     require_configuration(command, config, source, tree)
     check_weights(model)
     with reserved_stdout(output.json):
         plan = make_plan(tree, switches=switches.plugins, environ=os.environ)
-        result = execute(plan, command, model)
+        result = execute(plan, command, model, resume)
     code = EXIT_CODES[result.outcome]
     if process_rank() == 0 and output.json:
         emit_json(as_document(result, code))
@@ -131,13 +141,20 @@ def check_weights(model: Model) -> None:
         raise ConfigError(f"--weights {model.weights}: there is no such file.")
 
 
-def execute(plan: Plan, command: Command, model: Model) -> Result:
+def execute(plan: Plan, command: Command, model: Model, resume: str | None) -> Result:
     """Run *plan*. Everything before this needs no torch."""
     from hookloop import session
 
     name: Literal["train", "validate", "test", "predict"] = "train" if command == "fit" else command
     try:
-        return session.execute(plan, name, clock=time.monotonic, environ=os.environ, weights=model.weights)
+        return session.execute(
+            plan,
+            name,
+            clock=time.monotonic,
+            environ=os.environ,
+            weights=model.weights,
+            resume=True if resume == NEWEST else resume,
+        )
     except SystemExit as error:
         # With its exit code a run that did not end well could pass for one that did.
         raise HookloopError(f"{last_place(error)} ended the run with sys.exit({error.code!r}).") from error
@@ -158,8 +175,10 @@ def as_document(result: Result, code: int) -> dict[str, Any]:
 
 
 def again(command: Command, plan: Plan, result: Result, model: Model) -> Sequence[str]:
-    """Return the words of the command that does the same once more, from what the run wrote of its configuration."""
+    """Return the words of the command that does the same once more, or goes on where the run was stopped."""
     words = ["hookloop", command, str(result.directory / "config.toml")]
+    if command == "fit" and result.outcome not in ("completed", "stopped") and result.last_checkpoint is not None:
+        return ["hookloop", command, "--resume", str(result.directory)]
     if command == "fit" and plan.options.run_dir is not None and not plan.options.overwrite:
         words.append("--overwrite")
     return [*words, "--weights", str(model.weights)] if model.weights is not None else words

@@ -25,7 +25,8 @@ COMPONENTS = {
     "task": "What is trained; the other keys are its arguments.",
     "loss": "The loss; the other keys are its arguments.",
     "optimizer": "The optimizer; the other keys are its arguments.",
-    "schedule": "The learning rate schedule; unit counts in steps or epochs, the other keys are its arguments.",
+    "schedule": "The learning rate schedule; unit counts in steps or epochs, monitor names the metric of one \
+that follows one, the other keys are its arguments.",
 }
 
 

@@ -102,13 +102,16 @@ def check_component(kind: str, component: Component, offered: Mapping[str, Facto
     own_function = factory not in offered.values() and not inspect.isclass(factory)
     options = dict(component.options)
     if kind == "schedule":
-        options.pop("unit", None)
+        for key in {"unit", "monitor"} - {*parameters(factory)}:
+            options.pop(key, None)
         if "period" in parameters(factory):
             options.setdefault("period", 1)
     if kind == "loss" and own_function and not options:
         return
     given: tuple[str, ...] = ("params",) if kind == "optimizer" else ()
-    if kind in ("metric", "schedule") and own_function and build.takes_two(factory):
+    if kind == "schedule" and build.wants_optimizer(factory):
+        given = ("optimizer",)
+    elif kind in ("metric", "schedule") and own_function and build.takes_two(factory):
         given = ("output", "target") if kind == "metric" else ("progress", "lr")
     check_options(Component(component.path, component.use, options, component.tree), factory, given=given)
 

@@ -1,0 +1,57 @@
+"""The plugin ``lr-monitor``: the learning rate of every group of every optimizer, as ``lr/…``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from hookloop import hookimpl
+
+if TYPE_CHECKING:
+    from hookloop import Run
+
+
+class LrMonitor:
+    """Logs the rates at logging boundaries and never else.
+
+    The rate at step n is the one that holds after n steps. The end of an epoch, which follows on the last step of the
+    epoch, tells those that have changed since.
+    """
+
+    role = "observer"
+
+    def __init__(self) -> None:
+        self.step = -1
+        self.logged: dict[str, float] = {}
+
+    @hookimpl
+    def on_fit_start(self, run: Run) -> None:
+        """Ask to be called at each logging boundary, just before metrics are read."""
+        if run.step == 0:
+            self.step, self.logged = -1, {}
+        run.gauge(lambda: self.log(run))
+
+    def log(self, run: Run) -> None:
+        """Log what is new: everything at a new step, what differs at the same one."""
+        from hookloop_schedules.groups import named_groups
+
+        again = run.step == self.step
+        self.step = run.step
+        for name, group in named_groups(run.optimizers):
+            rate = group["lr"]
+            if hasattr(rate, "is_cpu") and not rate.is_cpu:
+                if not again:  # to compare it, one would have to wait for the device
+                    run.log(name, rate)
+                continue
+            rate = float(rate)
+            if not again or self.logged.get(name) != rate:
+                run.log(name, rate)
+            self.logged[name] = rate
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what was logged last, so that a resumed run logs the same as one that was never stopped."""
+        return {"step": self.step, "logged": dict(self.logged)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from *state*."""
+        self.step, self.logged = state["step"], dict(state["logged"])
