@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from hookloop import snapshots
     from hookloop.engine import Engine
     from hookloop.plugin_config import PluginConfig
+    from hookloop.result import Result
     from hookloop.run import Run
-    from hookloop.session import Result
     from hookloop.task import SupervisedTask, Task
 
 __all__ = [
@@ -62,7 +62,7 @@ __all__ = [
 _LAZY = {
     "Engine": "hookloop.engine",
     "PluginConfig": "hookloop.plugin_config",
-    "Result": "hookloop.session",
+    "Result": "hookloop.result",
     "Run": "hookloop.run",
     "SupervisedTask": "hookloop.task",
     "Task": "hookloop.task",

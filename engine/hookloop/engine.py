@@ -17,8 +17,8 @@ from hookloop.plan import Plan, make_plan
 from hookloop.selection import read_python
 
 if TYPE_CHECKING:
+    from hookloop.result import Result
     from hookloop.resume import Resume
-    from hookloop.session import Result
     from hookloop.task import Task
 
 Clock = Callable[[], float]

@@ -4,7 +4,7 @@ import pytest
 
 from hookloop.cli.summary import duration, lowest_and_highest, number, share, summarize
 from hookloop.manager import Failure
-from hookloop.session import Result
+from hookloop.result import Result
 
 
 def result(**changes):

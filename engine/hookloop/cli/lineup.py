@@ -12,9 +12,9 @@ from hookloop.evaluation import Evaluation
 from hookloop.hookspecs import SPECIFICATIONS
 from hookloop.loading import LoadedPlugin
 from hookloop.manager import PluginManager
+from hookloop.opening import make_loop
 from hookloop.options import RunOptions
 from hookloop.records import Records
-from hookloop.session import make_loop
 
 
 def complete(

@@ -37,7 +37,7 @@ from hookloop.errors import ConfigError, HookloopError
 from hookloop.plan import Plan, make_plan
 
 if TYPE_CHECKING:
-    from hookloop.session import Result
+    from hookloop.result import Result
 
 EXIT_CODES = {"completed": 0, "stopped": 0, "failed": 1, "interrupted": 130, "preempted": 143}
 

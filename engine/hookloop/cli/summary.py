@@ -10,7 +10,7 @@ from hookloop.cli.output import facts, table, wrap
 
 if TYPE_CHECKING:
     from hookloop.manager import Failure
-    from hookloop.session import Result
+    from hookloop.result import Result
 
 MOST_TIMINGS = 8
 NOT_METRICS = ("step", "epoch", "time")

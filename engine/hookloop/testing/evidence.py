@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hookloop.testing.comparison import first_difference
 
 if TYPE_CHECKING:
-    from hookloop.session import Result
+    from hookloop.result import Result
     from hookloop.testing.probes import Tap
 
 ABOUT_A_ROW = ("epoch", "step", "time")

@@ -14,7 +14,7 @@ from hookloop.testing.probes import Keeper
 
 if TYPE_CHECKING:
     from hookloop.loading import LoadedPlugin
-    from hookloop.session import Result
+    from hookloop.result import Result
     from hookloop.task import Task
     from hookloop.testing.tiny import TinyRun
 

@@ -16,7 +16,7 @@ from hookloop.requests import read_python
 if TYPE_CHECKING:
     from hookloop.engine import Engine
     from hookloop.plan import Plan
-    from hookloop.session import Result
+    from hookloop.result import Result
     from hookloop.task import SupervisedTask, Task
 
 SAMPLES, FEATURES, HIDDEN, CLASSES = 6, 4, 8, 3
