@@ -27,6 +27,7 @@ from hookloop.markers import hookimpl
 if TYPE_CHECKING:
     from hookloop import snapshots
     from hookloop.engine import Engine
+    from hookloop.functions import check_function_location, import_function, is_function_location
     from hookloop.plugin_config import PluginConfig
     from hookloop.result import Result
     from hookloop.run import Run
@@ -55,7 +56,10 @@ __all__ = [
     "Task",
     "Trigger",
     "__version__",
+    "check_function_location",
     "hookimpl",
+    "import_function",
+    "is_function_location",
     "snapshots",
 ]
 
@@ -66,6 +70,9 @@ _LAZY = {
     "Run": "hookloop.run",
     "SupervisedTask": "hookloop.task",
     "Task": "hookloop.task",
+    "check_function_location": "hookloop.functions",
+    "import_function": "hookloop.functions",
+    "is_function_location": "hookloop.functions",
 }
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from hookloop import PluginConfig, hookimpl
-from hookloop_csv.importing import Location, import_function
+from hookloop import PluginConfig, check_function_location, hookimpl, import_function
 from hookloop_csv.options import File, Separator, check_alone
 from hookloop_csv.rows import output_rows, to_cpu, user_rows
 from hookloop_csv.table import Table
@@ -30,7 +29,7 @@ class PredictionsCsv:
         """Where to write, inside of the run directory. With several processes, that of rank N > 0 writes its share to
         `predictions.rankN.csv`."""
 
-        rows: Location | None = None
+        rows: Annotated[str, AfterValidator(check_function_location)] | None = None
         """Your function, as `path/to/file.py:function` or `module:function`. It is called with `(batch, output)`, the
         output on the CPU, and returns the rows: mappings, sequences or single values. Without it, a row is the number
         of the sample and the output's values: `sample`, `output_0`, `output_1`, …"""

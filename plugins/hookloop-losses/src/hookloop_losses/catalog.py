@@ -9,9 +9,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from hookloop import ConfigError
+from hookloop import ConfigError, import_function, is_function_location
 from hookloop_losses import classification, costs, groups, overlap, regression
-from hookloop_losses.importing import import_function, is_location
 from hookloop_losses.torchs import torch_factory, torch_losses
 
 Factory = Callable[..., Any]
@@ -66,7 +65,7 @@ def elementwise(loss: Any) -> Callable[..., Tensor]:
     """
     table = dict(loss) if isinstance(loss, Mapping) else {"use": loss}
     use = table.pop("use", None)
-    if isinstance(use, str) and not is_location(use):
+    if isinstance(use, str) and not is_function_location(use):
         make = named(use)
     else:
         make = import_function(use) if isinstance(use, str) else use

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from hookloop import ConfigError, PluginConfig, hookimpl
-from hookloop_losses.importing import import_function, is_location
+from hookloop import ConfigError, PluginConfig, hookimpl, import_function, is_function_location
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -154,7 +153,7 @@ class Penalties:
     def function(self, instance: str, key: str, use: str) -> Callable[..., Any]:
         """Return the function that *use* names; ConfigError says which key names it."""
         where = f"plugins.{instance}.own.{key}"
-        if not is_location(use):
+        if not is_function_location(use):
             raise ConfigError(f"{where}: '{use}' must be path/to/file.py:function or module:function.")
         try:
             return import_function(use)

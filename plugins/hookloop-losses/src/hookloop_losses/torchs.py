@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hookloop import import_function, is_function_location
 from hookloop_losses.errors import LossError
-from hookloop_losses.importing import import_function, is_location
 
 TENSOR_OPTIONS = ("weight", "pos_weight")
 
@@ -82,7 +82,7 @@ def torch_factory(name: str, loss: type[nn.Module]) -> Callable[..., nn.Module]:
             if options.get(key) is not None:
                 options[key] = torch.as_tensor(options[key], dtype=torch.get_default_dtype())
         distance = options.get("distance_function")
-        if isinstance(distance, str) and is_location(distance):
+        if isinstance(distance, str) and is_function_location(distance):
             options["distance_function"] = import_function(distance)
         if "reduction" in options and options["reduction"] not in reductions(loss):
             # Torch itself says so only when the loss is first called, after the data has been loaded.

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from hookloop import PluginConfig, hookimpl
-from hookloop_profiler.importing import Location, import_function
+from hookloop import PluginConfig, check_function_location, hookimpl, import_function
 from hookloop_profiler.meter import Meter
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ class Throughput:
         samples: bool = True
         """Measure samples a second."""
 
-        units: dict[str, Amount | Location] = Field({})
+        units: dict[str, Amount | Annotated[str, AfterValidator(check_function_location)]] = Field({})
         """What else to measure, by name: how many of it are in a sample, as in `{ pixels = 784 }`, or your function of
         a batch, as in `{ tokens = "data.py:count_tokens" }`, which returns a number or a tensor of one element."""
 
