@@ -66,7 +66,7 @@ def main() -> None:
             constraints.write("\n".join(lowest(directories)))
             constraints.flush()
             options = ["-c", constraints.name]
-        command = [sys.executable, "-m", "pip", "install", "-q", *options, *map(str, directories)]
+        command = [sys.executable, "-m", "pip", "install", "-qq", *options, *map(str, directories)]
         sys.exit(subprocess.run(command).returncode)
 
 

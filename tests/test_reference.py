@@ -51,6 +51,8 @@ HOOKS = {
     " on_test_end(run) on_predict_start(run) on_predict_batch_start(run,batch)"
     " on_predict_batch_end(run,batch,output) on_predict_end(run)",
     "boundary": "on_metrics(run,metrics) decide(run) persist(run) report(run)",
+    "log": "log_text(run,name,text) log_image(run,name,image) log_figure(run,name,figure)"
+    " log_histogram(run,name,values) log_artifact(run,name,path)",
     "checkpoint": "on_checkpoint_save(run,checkpoint) on_checkpoint_saved(run,path) on_checkpoint_load(run,checkpoint)"
     " on_checkpoint_loaded(run,path)",
     "around": "run_fit(run) run_epoch(run) run_step(run) run_forward(run,batch) run_backward(run,loss)"
@@ -86,7 +88,8 @@ def test_the_kinds_are_those_of_the_contract():
 
 
 def test_only_telling_of_what_is_written_is_for_rank_0():
-    assert [name for name, spec in SPECS.items() if spec.scope == "rank0"] == ["report", "on_checkpoint_saved"]
+    logs = HOOKS["log"].replace("(", " ").split()[::2]
+    assert [name for name, spec in SPECS.items() if spec.scope == "rank0"] == ["report", *logs, "on_checkpoint_saved"]
 
 
 def test_pluggy_accepts_every_specification_and_takes_the_first_result_around_actions_alone():

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
+from hookloop.callbacks import Subscriber, Subscription, name_of, subscription
 from hookloop.config import ConfigTree, dotted
 from hookloop.draft import read_draft
 from hookloop.errors import ConfigError, Problem, suggest
 from hookloop.interval import Interval
+from hookloop.names import kebab
 from hookloop.options import Precision, RunOptions
-from hookloop.plan import Plan, make_plan
+from hookloop.plan import Plan, make_plan, spec_parameters
 from hookloop.selection import read_python
 
 if TYPE_CHECKING:
     from hookloop.result import Result
     from hookloop.resume import Resume
+    from hookloop.run import Run
     from hookloop.task import Task
 
 Clock = Callable[[], float]
+F = TypeVar("F", bound=Callable[..., Any])
 Part = Any  # a name, (name, {options}), or a callable
 
 PLACE = "Engine(...)"  # where a problem stands that was not written in a file
@@ -88,7 +93,30 @@ class Engine:
         self.plugins = plugins
         self.clock = clock
         self.run_options = run
+        self._subscriptions: list[Subscription] = []
         self._last: Result | None = None
+
+    def on(
+        self,
+        event: str,
+        *,
+        every: str | Interval | None = None,
+        once: bool = False,
+        when: Callable[[Run], Any] | None = None,
+    ) -> Callable[[F], F]:
+        """Return a decorator that has a function called at *event*, which is any hook that has a ``run``.
+
+        The function takes those arguments of the hook that it names; what it returns counts as what a plugin returns.
+        *every* is an interval, such as ``"2 epochs"``: it is called at the first event after each. *once*: only the
+        first time. *when*: only while this function of the run is true. Raises ConfigError for what is wrong with it.
+        """
+
+        def subscribe(function: F) -> F:
+            given = subscription(event, function, spec_parameters(), every=every, once=once, when=when)
+            self._subscriptions.append(given)
+            return function
+
+        return subscribe
 
     def fit(self, *, resume: Resume | None = None) -> Result:
         """Train, and return how it ended.
@@ -121,13 +149,24 @@ class Engine:
     def plan(self) -> Plan:
         """Return the checked configuration, with the plugins loaded."""
         problems: list[Problem] = []
-        given, unreadable = read_python(listed(self.plugins, problems))
+        given, unreadable = read_python([*listed(self.plugins, problems), *self._subscribers()])
         order = {"plugins": {"order": [each.instance for each in given]}} if given else {}
         tree = ConfigTree.from_python({**self._tables(problems), **order}, PLACE)
         problems += unreadable
         if problems:
             raise read_draft(tree, given=given, environ=os.environ).error(*problems) or ConfigError(problems)
         return make_plan(tree, given=given, environ=os.environ)
+
+    def _subscribers(self) -> list[tuple[str, Subscriber]]:
+        """Return a new plugin for each function that `on` was given, so that each run begins with its own."""
+        names: Counter[str] = Counter()
+        found = []
+        for each in self._subscriptions:
+            name = kebab(name_of(each.function))
+            names[name] += 1
+            name = name if names[name] == 1 else f"{name}-{names[name]}"
+            found.append((name, Subscriber([each], spec_parameters())))
+        return found
 
     def _tables(self, problems: list[Problem]) -> dict[str, Any]:
         """Return what was given, as the tables of a file; what is wrong with it as it stands goes to *problems*."""

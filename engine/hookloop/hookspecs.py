@@ -1143,6 +1143,100 @@ class BoundaryHooks:
         """
 
 
+class LogHooks:
+    """What is logged beside numbers. Where no plugin implements a hook, nothing of the kind is computed."""
+
+    @hookspec("event", scope="rank0")
+    def log_text(self, run: Run, name: str, text: str) -> None:
+        """Fires when somebody calls `run.log_text(name, text)`.
+
+        How often: whenever that is.
+        Already true: `run.step` is the step that it belongs to.
+        May change: nothing.
+        Returns: nothing.
+        Ranks: rank 0 only.
+        Since: 0.1
+
+        Example::
+
+            @hookimpl
+            def log_text(self, run, name, text):
+                (run.directory / f"{run.step}.txt").write_text(text)
+        """
+
+    @hookspec("event", scope="rank0")
+    def log_image(self, run: Run, name: str, image: torch.Tensor) -> None:
+        """Fires when somebody calls `run.log_image(name, image)`.
+
+        How often: whenever that is.
+        Already true: `image` is uint8 on the CPU, of shape `(H, W, C)` with 1, 3 or 4 channels.
+        May change: nothing.
+        Returns: nothing.
+        Ranks: rank 0 only.
+        Since: 0.1
+
+        Example::
+
+            @hookimpl
+            def log_image(self, run, name, image):
+                self.sizes[name] = tuple(image.shape[:2])
+        """
+
+    @hookspec("event", scope="rank0")
+    def log_figure(self, run: Run, name: str, figure: Any) -> None:
+        """Fires when somebody calls `run.log_figure(name, figure)`.
+
+        How often: whenever that is.
+        Already true: `figure` is a `matplotlib.figure.Figure`, which others may want after you: do not close it.
+        May change: nothing.
+        Returns: nothing.
+        Ranks: rank 0 only.
+        Since: 0.1
+
+        Example::
+
+            @hookimpl
+            def log_figure(self, run, name, figure):
+                figure.savefig(run.directory / f"{run.step}.png")
+        """
+
+    @hookspec("event", scope="rank0")
+    def log_histogram(self, run: Run, name: str, values: torch.Tensor) -> None:
+        """Fires when somebody calls `run.log_histogram(name, values)`.
+
+        How often: whenever that is.
+        Already true: `values` has any shape, no graph, and may be on a device: to read it there waits for the device.
+        May change: nothing.
+        Returns: nothing.
+        Ranks: rank 0 only.
+        Since: 0.1
+
+        Example::
+
+            @hookimpl
+            def log_histogram(self, run, name, values):
+                self.medians[name] = values.float().median().item()
+        """
+
+    @hookspec("event", scope="rank0")
+    def log_artifact(self, run: Run, name: str, path: Path) -> None:
+        """Fires when somebody calls `run.log_artifact(path, name)`.
+
+        How often: whenever that is.
+        Already true: `path` is a file or a directory that exists; it may change after you returned.
+        May change: nothing.
+        Returns: nothing.
+        Ranks: rank 0 only.
+        Since: 0.1
+
+        Example::
+
+            @hookimpl
+            def log_artifact(self, run, name, path):
+                self.artifacts[name] = path.stat().st_size
+        """
+
+
 class CheckpointHooks:
     """Saving and loading, whoever does it."""
 
@@ -1400,6 +1494,7 @@ SPECIFICATIONS: tuple[type, ...] = (
     StepHooks,
     EvaluateHooks,
     BoundaryHooks,
+    LogHooks,
     CheckpointHooks,
     AroundHooks,
 )

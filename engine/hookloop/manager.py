@@ -89,6 +89,13 @@ class PluginManager:
         """Return the plugin object that is registered as *instance*; KeyError when there is none."""
         return self._find(instance).plugin
 
+    def name_of(self, plugin: object) -> str:
+        """Return the name of the instance that *plugin* is: what its table is called. KeyError for one not there."""
+        for each in self._loaded:
+            if each.plugin is plugin:
+                return each.instance
+        raise KeyError(f"{plugin!r} is not registered")
+
     def register(self, *plugins: LoadedPlugin) -> None:
         """Add *plugins*; a name that is taken, and a plugin that is there already, is a `PluginConfigError`."""
         present = list(self._loaded)

@@ -159,6 +159,9 @@ on_stop_requested, on_interrupt, on_preempted
 persist                               whoever saves: on_checkpoint_save, and once durable on_checkpoint_saved
 report                                rank 0
 ```
+
+Whenever somebody calls `run.log_text` and the like, on rank 0: `log_text`, `log_image`, `log_figure`, `log_histogram`,
+`log_artifact`.
 """
 
 ENDS = """\

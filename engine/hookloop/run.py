@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hookloop.control import Control, Outcome
+from hookloop.media import as_pixels, as_values, close_figure, existing, value_of
 
 if TYPE_CHECKING:
     import torch
@@ -187,6 +189,43 @@ class Run:
             self.store.add_tensor(name, value if value.is_cpu else value.detach().clone(), weight)
         else:
             raise ValueError(f"run.log('{name}'): wanted one number, got a tensor of shape {tuple(value.shape)}")
+
+    def log_text(self, name: str, text: str | Callable[[], str]) -> None:
+        """Log a text. Like all of these, it goes to the plugins that implement the hook of this name, and at once.
+
+        Instead of a value, each takes a function that returns it, which is called only when somebody wants the value.
+        """
+        if log := self.plugins.hooks.log_text:
+            log(self, name, str(value_of(text)))
+
+    def log_image(self, name: str, image: Any | Callable[[], Any]) -> None:
+        """Log an image: a tensor ``(H, W)`` or ``(C, H, W)``, or an array or PIL image ``(H, W)`` or ``(H, W, C)``.
+
+        With 1, 3 or 4 channels; uint8, bool, or floats from 0 to 1. Raises MediaError for anything else.
+        """
+        if log := self.plugins.hooks.log_image:
+            log(self, name, as_pixels(name, value_of(image)))
+
+    def log_figure(self, name: str, figure: Any | Callable[[], Any]) -> None:
+        """Log a figure of matplotlib; one that a function made is closed afterwards."""
+        if log := self.plugins.hooks.log_figure:
+            made = value_of(figure)
+            log(self, name, made)
+            if made is not figure:
+                close_figure(made)
+
+    def log_histogram(self, name: str, values: Any | Callable[[], Any]) -> None:
+        """Log how *values* are distributed: a tensor or array of any shape, or a sequence of numbers."""
+        if log := self.plugins.hooks.log_histogram:
+            log(self, name, as_values(name, value_of(values)))
+
+    def log_artifact(
+        self, path: str | os.PathLike[str] | Callable[[], str | os.PathLike[str]], name: str | None = None
+    ) -> None:
+        """Log a file or a directory, under its own name unless *name* is given; MediaError when it is missing."""
+        if log := self.plugins.hooks.log_artifact:
+            found = existing(path() if callable(path) else path)
+            log(self, name or found.name, found)
 
     def gauge(self, read: Callable[[], None]) -> None:
         """Call *read* at each logging boundary, just before the metrics are read, for it to log what it reads then.

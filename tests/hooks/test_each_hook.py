@@ -1029,6 +1029,71 @@ def test_report_is_last_at_every_boundary(tiny_run, hook_recorder):
     assert [names[i - 1] for i, name in enumerate(names) if name == "report"] == ["persist"] * 3
 
 
+# what is logged beside numbers: each reaches the plugins that take it, and is not computed where nobody does
+
+
+def logged(tiny_run, hook, value):
+    """Return what a taker of *hook* got for *value*, logged by a function in two steps, and check that only it asks."""
+    calls, computed = [], []
+
+    def on_step_end(self, run):
+        getattr(run, hook)("a/name", lambda: computed.append(run.step) or value)
+
+    def log_text(self, run, name, text):
+        calls.append((run.step, name, text))
+
+    def log_image(self, run, name, image):
+        calls.append((run.step, name, image))
+
+    def log_figure(self, run, name, figure):
+        calls.append((run.step, name, figure))
+
+    def log_histogram(self, run, name, values):
+        calls.append((run.step, name, values))
+
+    methods = {each.__name__: each for each in (log_text, log_image, log_figure, log_histogram)}
+    taker = methods.pop(hook)
+    asks = plugin(on_step_end, name="Asks")
+    tiny_run([asks, plugin(*methods.values(), name="TakesOthers")], epochs=1, steps=2)
+    assert (calls, computed) == ([], [])
+    tiny_run([asks, plugin(taker, name="Takes")], epochs=1, steps=2)
+    assert computed == [1, 2]
+    assert [(step, name) for step, name, _ in calls] == [(1, "a/name"), (2, "a/name")]
+    return [each for _, _, each in calls]
+
+
+def test_log_text_is_computed_for_who_takes_it_and_is_what_str_makes_of_it(tiny_run):
+    assert logged(tiny_run, "log_text", 7) == ["7", "7"]
+
+
+def test_log_image_is_computed_for_who_takes_it(tiny_run):
+    image, _ = logged(tiny_run, "log_image", torch.ones(2, 3))
+    assert torch.equal(image, torch.full((2, 3, 1), 255, dtype=torch.uint8))
+
+
+def test_log_figure_is_computed_for_who_takes_it(tiny_run):
+    assert logged(tiny_run, "log_figure", {"a": "figure"}) == [{"a": "figure"}] * 2
+
+
+def test_log_histogram_is_computed_for_who_takes_it(tiny_run):
+    values, _ = logged(tiny_run, "log_histogram", [1.0, 2.0])
+    assert torch.equal(values, torch.tensor([1.0, 2.0]))
+
+
+@pytest.mark.parametrize(("given", "name"), [(None, "config.toml"), ("settings", "settings")])
+def test_log_artifact_has_a_name_and_a_path_that_exists(tiny_run, given, name):
+    seen = []
+
+    def on_fit_start(self, run):
+        run.log_artifact(run.directory / "config.toml", given)
+
+    def log_artifact(self, name, path):
+        seen.append((name, path.name, path.is_file()))
+
+    tiny_run([plugin(on_fit_start, log_artifact)], epochs=1, steps=1)
+    assert seen == [(name, "config.toml", True)]
+
+
 # checkpoint: whoever saves and loads fires these, as a plugin does
 
 

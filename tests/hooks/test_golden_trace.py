@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 
 import pytest
+import torch
 
 from hookloop import hookimpl
 from hookloop.hookspecs import SPECIFICATIONS
@@ -25,6 +26,15 @@ class At:
     def on_step_end(self, run):
         if run.step == self.step:
             self.action(run)
+
+
+def log_everything(run):
+    figure = type("Figure", (), {})()
+    run.log_text("text", "hello")
+    run.log_image("image", torch.zeros(2, 2))
+    run.log_figure("figure", figure)
+    run.log_histogram("histogram", [1.0, 2.0])
+    run.log_artifact(run.directory / "config.toml")
 
 
 def fail(run):
@@ -54,6 +64,7 @@ SCENARIOS = {
     },
     "fit: a plugin asks to stop after the first step": {"at": (1, lambda run: run.request_stop("enough"))},
     "fit: max_steps in the middle of an epoch": {"max_steps": 2},
+    "fit: texts, images, figures, histograms and files": {"at": (1, log_everything), "epochs": 1, "steps": 2},
     "fit: an exception": {"at": (2, fail), "raises": Exception},
     "fit: Ctrl-C": {"at": (1, press_ctrl_c)},
     "fit: Ctrl-C twice": {"at": (1, press_it_twice), "raises": KeyboardInterrupt},

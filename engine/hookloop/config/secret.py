@@ -13,7 +13,7 @@ from hookloop.errors import Problem, suggest
 HIDDEN = "***"
 
 _SECRET_NAME = re.compile(
-    r"secret|passw|passphrase|credential|api_?key|access_?key|private_?key|auth_?token|(?:^|_)(?:key|tokens?|pwd)$"
+    r"secret|passw|authorization|passphrase|credential|api_?key|access_?key|private_?key|auth_?token|(?:^|_)(?:key|tokens?|pwd)$"
 )
 # Names of a tokenizer's own vocabulary, which end like a secret's name.
 _VOCABULARY = re.compile(r"(?:bos|eos|pad|unk|sep|cls|mask|special|additional_special)_tokens?$")
