@@ -11,11 +11,10 @@ from pathlib import Path
 import torch
 
 from hookloop import build
-from hookloop.cli.trial import bare_run, manager_of
+from hookloop.cli.trial import begin
 from hookloop.config import load_config
 from hookloop.errors import ConfigError
 from hookloop.plan import Plan, make_plan
-from hookloop.rng import seed_everything
 from hookloop.run import Run
 from hookloop.scheduling import advance
 
@@ -79,12 +78,7 @@ def preview_schedule(
 
 def build_run(plan: Plan) -> Run:
     """Build what the schedule belongs to: task, data, optimizers, and the schedule itself."""
-    plugins = manager_of(plan.plugins, plan.policy.order)
-    run = bare_run(plan.options, manager_of((), ()))
-    seed_everything(plan.options.seed)
-    run.device = build.find_device(plan.options.device, 0)
-    run.task = build.build_task(plan.task, build.offers(plugins, "provide_tasks", run))
-    run.task.run, run.model = run, run.task.model
+    run, plugins = begin(plan)
     run.loaders = build.build_loaders(run, ("train", "validate"))
     run.optimizers = build.build_optimizers(plan, run.task, build.offers(plugins, "provide_optimizers", run))
     run.schedules = build.build_schedules(plan, run, build.offers(plugins, "provide_schedules", run))

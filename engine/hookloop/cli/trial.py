@@ -124,15 +124,20 @@ def parameters(factory: Factory) -> Sequence[str]:
         return ()
 
 
-def build_everything(plan: Plan) -> dict[str, Any]:
-    """Build what a run of *plan* would, and return what it is; ConfigError tells of all that cannot be built."""
+def begin(plan: Plan) -> tuple[Run, PluginManager]:
+    """Return a run with device and task, and the plugins, which it lacks: no hook is called outside of a real run."""
     plugins = manager_of(plan.plugins, plan.policy.order)
-    # The run has no plugins: no hook may be called outside of a real run.
     run = bare_run(plan.options, manager_of((), ()))
     seed_everything(plan.options.seed)
     run.device = build.find_device(plan.options.device, 0)
     run.task = build.build_task(plan.task, build.offers(plugins, "provide_tasks", run))
     run.task.run, run.model = run, run.task.model
+    return run, plugins
+
+
+def build_everything(plan: Plan) -> dict[str, Any]:
+    """Build what a run of *plan* would, and return what it is; ConfigError tells of all that cannot be built."""
+    run, plugins = begin(plan)
     problems: list[Problem] = []
     with collecting(problems):
         if plan.loss is not None:
