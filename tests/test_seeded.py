@@ -2,6 +2,7 @@
 
 import gc
 import random
+import warnings
 from multiprocessing import active_children
 
 import numpy as np
@@ -216,6 +217,15 @@ def test_no_stream_of_training_is_moved(kind):
     before = rng_state(torch.device("cpu"))
     batches(source_of(kind), 2, 1)
     assert same(rng_state(torch.device("cpu")), before)
+
+
+def test_advice_on_the_number_of_workers_is_given_once(monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0})
+    with pytest.warns(UserWarning, match="This DataLoader will create 2 worker processes"):
+        loader = DataLoader(list(range(4)), num_workers=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        make_source(loader, 0, 0)
 
 
 @pytest.mark.parametrize("kind", ["shuffle", "own batch sampler", "tensors"])

@@ -13,6 +13,7 @@ import copy
 import hashlib
 import random
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
@@ -187,19 +188,22 @@ def seeded_loader(loader: DataLoader[Any], batches: SeededBatches, generator: to
     plain = not batches.keyed
     single = loader.batch_sampler is None
     alike = {name: getattr(loader, name) for name in ("in_order",) if hasattr(loader, name)}
-    return DataLoader(
-        loader.dataset if plain else SeededDataset(loader.dataset, loader.collate_fn),
-        batch_size=None if single else 1,
-        sampler=batches if single else None,
-        batch_sampler=None if single else batches,
-        num_workers=loader.num_workers,
-        collate_fn=loader.collate_fn if plain else as_it_is,
-        pin_memory=loader.pin_memory,
-        timeout=loader.timeout,
-        worker_init_fn=loader.worker_init_fn,
-        multiprocessing_context=loader.multiprocessing_context,
-        generator=generator,
-        prefetch_factor=loader.prefetch_factor,
-        persistent_workers=loader.persistent_workers,
-        **alike,
-    )
+    with warnings.catch_warnings():
+        # About more workers than cores: who built *loader* has been told.
+        warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)
+        return DataLoader(
+            loader.dataset if plain else SeededDataset(loader.dataset, loader.collate_fn),
+            batch_size=None if single else 1,
+            sampler=batches if single else None,
+            batch_sampler=None if single else batches,
+            num_workers=loader.num_workers,
+            collate_fn=loader.collate_fn if plain else as_it_is,
+            pin_memory=loader.pin_memory,
+            timeout=loader.timeout,
+            worker_init_fn=loader.worker_init_fn,
+            multiprocessing_context=loader.multiprocessing_context,
+            generator=generator,
+            prefetch_factor=loader.prefetch_factor,
+            persistent_workers=loader.persistent_workers,
+            **alike,
+        )
