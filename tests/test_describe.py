@@ -14,6 +14,8 @@ from hookloop.plan import make_plan
 from hookloop.testing import tiny_task
 
 OWN = """\
+from pydantic import SecretStr
+
 from hookloop import PluginConfig, hookimpl
 from hookloop.testing import tiny_task
 
@@ -26,6 +28,8 @@ class Watch:
     class Config(PluginConfig):
         every_seconds: float = 1.0
         api_key: str = ""
+        url: SecretStr | None = None
+        headers: dict[str, SecretStr] = {}
 
     def __init__(self, config):
         self.config = config
@@ -255,3 +259,13 @@ def test_the_run_knows_its_whole_configuration(tiny_run):
     tiny_run([Look()], epochs=1)
     assert seen["run"]["max_epochs"] == 1
     assert seen["plugins"]["look"]["use"].endswith("Look")
+
+
+def test_what_a_plugin_declares_as_a_secret_is_hidden_whatever_it_is_called(plan):
+    secrets = 'url = "https://example.org/letmein"\nheaders = { X-Who = "letmein", X-Ref = { env = "ZZ_KEY" } }\n'
+    made = plan(CONFIG.replace("every_seconds = 2.5\n", f"every_seconds = 2.5\n{secrets}"))
+    written = tomllib.loads(config_text(made))["plugins"]["watch"]
+    assert (written["url"], written["headers"]) == ("***", {"X-Who": "***", "X-Ref": {"env": "ZZ_KEY"}})
+    described = json.dumps(describe_plugins(manager(made)))
+    assert "letmein" not in described
+    assert "hush" not in described

@@ -8,7 +8,7 @@ from typing import Any
 
 from hookloop._version import __version__
 from hookloop.components import named, portable
-from hookloop.config import dump_toml, redact
+from hookloop.config import dump_toml, redact, redact_declared
 from hookloop.manager import PluginManager
 from hookloop.options import as_table
 from hookloop.plan import Plan
@@ -31,7 +31,7 @@ def describe_plugins(plugins: PluginManager) -> list[dict[str, Any]]:
             "distribution": each.distribution,
             "version": each.version,
             "role": each.role,
-            "options": redact(each.raw_options),
+            "options": redact(redact_declared(each.raw_options, each.options)),
         }
         for each in plugins
         if not each.builtin
@@ -55,7 +55,12 @@ def resolved(plan: Plan) -> dict[str, Any]:
             table[name] = component.as_table()
     table["metrics"] = {name: component.as_table() for name, component in plan.metrics.items()}
     table["plugins"] = {"autoload": False, "order": list(plan.policy.order)}
-    table["plugins"] |= {each.instance: plugin_table(each) for each in plan.decisions if each.wanted}
+    options = {each.instance: each.options for each in plan.plugins}
+    table["plugins"] |= {
+        each.instance: redact_declared(plugin_table(each), options.get(each.instance))
+        for each in plan.decisions
+        if each.wanted
+    }
     return redact(table)
 
 

@@ -5,7 +5,7 @@ from hookloop.config.dump import dump_toml, show
 from hookloop.config.keys import dotted, split_key
 from hookloop.config.load import load_config
 from hookloop.config.merge import with_defaults
-from hookloop.config.secret import redact, resolve_secrets
+from hookloop.config.secret import redact, redact_declared, resolve_secrets
 from hookloop.config.tree import ConfigTree, Origin, where
 from hookloop.config.validation import render_validation_error
 
@@ -18,6 +18,7 @@ __all__ = [
     "dump_toml",
     "load_config",
     "redact",
+    "redact_declared",
     "render_validation_error",
     "resolve_secrets",
     "show",

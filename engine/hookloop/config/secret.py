@@ -66,6 +66,22 @@ def redact(table: Mapping[str, Any]) -> Table:
     return {key: _redacted(value, is_secret_name(key)) for key, value in table.items()}
 
 
+def redact_declared(value: Any, validated: Any) -> Any:
+    """Return *value* with ``***`` where *validated*, which options have become of it, holds a secret of pydantic's."""
+    if is_reference(value):
+        return value
+    if hasattr(validated, "get_secret_value"):
+        return HIDDEN
+    if isinstance(value, Mapping):
+        inner = (
+            validated if isinstance(validated, Mapping) else vars(validated) if hasattr(validated, "__dict__") else {}
+        )
+        return {key: redact_declared(each, inner.get(key)) for key, each in value.items()}
+    if isinstance(value, list | tuple) and isinstance(validated, list | tuple) and len(value) == len(validated):
+        return [redact_declared(each, other) for each, other in zip(value, validated, strict=True)]
+    return value
+
+
 def _redacted(value: Any, secret: bool) -> Any:
     if is_reference(value):
         return value
