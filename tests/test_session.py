@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from hookloop import ConfigError, Engine, PluginConfigError, PluginHookError, SupervisedTask, hookimpl
+from hookloop import ConfigError, Engine, HookloopError, PluginConfigError, PluginHookError, SupervisedTask, hookimpl
 from hookloop.records import read_metrics
 from hookloop.testing import tiny_task
 from hookloop.testing.comparison import first_difference
@@ -585,3 +585,17 @@ def test_the_result_lets_go_of_the_run(tiny_run):
     gc.collect()
     assert result.outcome == "completed"
     assert runs[0]() is None
+
+
+@pytest.mark.parametrize(("error", "code"), [(ConfigError("log in first"), 2), (HookloopError("it is full"), 1)])
+def test_a_mistake_in_the_configuration_that_a_hook_finds_has_its_exit_code(tiny_run, error, code):
+    class Finds:
+        role = "observer"
+
+        @hookimpl
+        def on_run_start(self, run):
+            raise error
+
+    with pytest.raises(PluginHookError, match=str(error)) as caught:
+        tiny_run([Finds()])
+    assert caught.value.exit_code == code

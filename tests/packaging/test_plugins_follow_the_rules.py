@@ -19,6 +19,7 @@ INNOCENT = {
     "monitor": ("build.py", "cli/trial.py"),  # the key that names the metric which a schedule follows
     "progress": ("build.py", "cli/trial.py"),  # the first argument of a schedule: how much of its period is over
     "losses": ("testing/evidence.py",),  # what two runs are compared by
+    "parameters": ("cli/trial.py",),  # how many numbers a model has
     "predictions": ("testing/evidence.py",),
     "summary": ("reference.py", "cli/plugins.py", "cli/scaffold.py"),  # the first sentence of what something is
 }

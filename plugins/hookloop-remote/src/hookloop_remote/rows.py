@@ -1,0 +1,123 @@
+"""What a row is: its id, its line in the queue, and the request that it becomes."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import json
+import math
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+from urllib.parse import urlencode
+
+Format = Literal["json", "form"]
+Layout = Literal["row", "keras"]
+
+RUN_FILE = "run"
+_COMPACT = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
+
+
+class Place(NamedTuple):
+    """Where in a run a row belongs; ``nth`` tells those of one boundary apart. Places are in the order of a run."""
+
+    step: int
+    epoch: int
+    nth: int = 0
+
+
+def run_id(directory: Path, *, anew: bool) -> str:
+    """Return the id of the run that *directory* belongs to, which is the same after a resume. Raises OSError."""
+    path = directory / RUN_FILE
+    if not anew:
+        with suppress(OSError, ValueError):
+            return str(uuid.UUID(path.read_text(encoding="ascii").strip()))
+    made = str(uuid.uuid4())
+    directory.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text(made + "\n", encoding="ascii")
+    part.replace(path)
+    return made
+
+
+def row_id(run: str, stage: str, place: Place) -> str:
+    """Return the id of a row: that of a step that is trained again after a resume is the same."""
+    return f"{run}:{stage}:{place.step}:{place.epoch}:{place.nth}"
+
+
+def encode(row: Mapping[str, Any]) -> bytes:
+    """Return *row* as one line of JSON."""
+    return _COMPACT.encode(row).encode()
+
+
+def plain(metrics: Mapping[str, float]) -> dict[str, float | str]:
+    """Return *metrics* as JSON can hold them: ``"NaN"``, ``"Infinity"`` and ``"-Infinity"`` are strings."""
+    return {name: value if math.isfinite(value) else word_for(value) for name, value in metrics.items()}
+
+
+def word_for(value: float) -> str:
+    """Return the word that ``float()`` reads as *value*, which is not finite."""
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def digest(metrics: Mapping[str, Any]) -> bytes:
+    """Return what equal metrics have in common, and others have not."""
+    return hashlib.blake2b(_COMPACT.encode(metrics).encode(), digest_size=16).digest()
+
+
+def decode(line: bytes) -> dict[str, Any] | None:
+    """Return the row of *line*, None when it is none."""
+    with suppress(ValueError):
+        row = json.loads(line)
+        if isinstance(row, dict) and isinstance(row.get("id"), str) and isinstance(row.get("metrics"), dict):
+            return row
+    return None
+
+
+def place_of(row: Mapping[str, Any], run: str) -> Place | None:
+    """Return where in the training of *run* the row belongs; None for one of another run, or of an evaluation."""
+    start, _, rest = str(row["id"]).partition(":train:")
+    with suppress(ValueError, TypeError):
+        return Place(*map(int, rest.split(":"))) if start == run else None
+    return None
+
+
+class Chooser:
+    """Chooses metrics by patterns, each name once."""
+
+    def __init__(self, include: Sequence[str], exclude: Sequence[str]) -> None:
+        self._include = tuple(include)
+        self._exclude = tuple(exclude)
+        self._known: dict[str, bool] = {}
+
+    def choose(self, metrics: Mapping[str, float]) -> Mapping[str, float]:
+        """Return those of *metrics* that are wanted."""
+        if self._include == ("*",) and not self._exclude:
+            return metrics
+        return {name: value for name, value in metrics.items() if self._wanted(name)}
+
+    def _wanted(self, name: str) -> bool:
+        if name not in self._known:
+            included = any(fnmatch.fnmatchcase(name, each) for each in self._include)
+            self._known[name] = included and not any(fnmatch.fnmatchcase(name, each) for each in self._exclude)
+        return self._known[name]
+
+
+class Wire(NamedTuple):
+    """How a row is written into a request."""
+
+    format: Format = "json"
+    field: str = "data"
+    layout: Layout = "row"
+
+    def request(self, line: bytes, row: Mapping[str, Any]) -> tuple[bytes, dict[str, str]]:
+        """Return the body for the row of *line*, and its headers."""
+        if self.layout == "keras":
+            line = encode({"epoch": max(0, row["epoch"] - 1), **row["metrics"]})
+        headers = {"Idempotency-Key": row["id"], "Content-Type": "application/json"}
+        if self.format == "json":
+            return line, headers
+        headers["Content-Type"] = "application/x-www-form-urlencoded"
+        return urlencode({self.field: line.decode()}).encode(), headers

@@ -1,0 +1,5 @@
+"""Logs runs to trackio."""
+
+from hookloop_trackio.plugin import Trackio
+
+__all__ = ["Trackio"]

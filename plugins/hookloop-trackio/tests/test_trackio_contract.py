@@ -1,0 +1,7 @@
+"""What every plugin keeps."""
+
+from hookloop.testing import PluginContract
+
+
+class TestTrackio(PluginContract):
+    plugin = "trackio"
