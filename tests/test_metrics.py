@@ -166,7 +166,7 @@ def test_there_is_one_copy_for_each_dtype(store, reads):
 def test_a_tensor_on_a_device_gives_no_gradient_and_keeps_no_graph(store):
     loss = on_device(3.0).requires_grad_() * 2
     store.add_tensor("train/loss", loss)
-    ((kept, _),) = store._series["train/loss"].tensors
+    ((kept, _),) = store._tensors["train/loss"]
     assert kept.grad_fn is None
 
 

@@ -198,6 +198,24 @@ def test_what_json_has_no_word_for_is_written_as_text_and_read_back(tmp_path):
     assert repr([back[name] for name in "abcd"]) == "[nan, inf, -inf, 0.5]"
 
 
+def test_a_row_is_written_as_json_writes_it_whatever_its_names_and_those_of_the_row_before(tmp_path):
+    rows = [
+        {"100 %d": 0.1, 'a "b"\\n': -0.0, "é%": 1e22},
+        {"100 %d": 1 / 3, 'a "b"\\n': 5e-324, "é%": 1.7976931348623157e308},
+        {"100 %d": 1e308, 'a "b"\\n': 1e308, "é%": 2.0},
+        {"é%": 2.0, "100 %d": 1e308},
+        {},
+        {"é%": NAN, "100 %d": 0.5},
+        {"é%": 3.0, "100 %d": 0.5},
+    ]
+    records, run = Records(tmp_path), at(7)
+    for row in rows:
+        records.write_metrics(run, row)
+    records.close()
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert lines == [json.dumps(to_json(row)) for row in run.history]
+
+
 def test_rows_are_appended_to_those_of_an_earlier_process(tmp_path):
     for step in (1, 2):
         records = Records(tmp_path)
@@ -327,3 +345,12 @@ def test_the_snapshots_of_a_run_that_is_overwritten_are_kept_where_no_resume_fin
     assert not (run_dir / "checkpoints").exists()
     assert (run_dir / ".replaced-checkpoints" / "saving" / "step-5").is_dir()
     assert "are kept in" in caplog.text
+
+
+def test_a_metric_that_is_called_like_a_counter_does_not_take_its_place(tmp_path):
+    run = at(3, epoch=1)
+    records = Records(tmp_path)
+    records.write_metrics(run, {"step": 7.0, "time": 8.0, "val/epoch": 9.0})
+    (row,) = read_metrics(tmp_path / "metrics.jsonl")
+    assert (row["step"], row["epoch"], row["logged/step"], row["logged/time"], row["val/epoch"]) == (3, 1, 7, 8, 9)
+    assert row["time"] > 1e9

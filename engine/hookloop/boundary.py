@@ -48,6 +48,7 @@ class Boundary:
         self.hooks = hooks
         self.records = records
         self.log_trigger = Trigger(log_every)
+        self.logs_every_step = log_every == Interval(1, "step")
         self.validate_trigger = Trigger(validate_every) if validate_every is not None else None
         self.validates_in_epoch = validate_every is not None and validate_every.unit != "epoch"
         self.run_validation = validate
@@ -122,6 +123,8 @@ class Boundary:
 
     def next_step(self, step: int, last_step: int | None) -> float:
         """Return the step after which something of the engine's own may be due again, so that others need not ask."""
+        if self.logs_every_step:
+            return step + 1
         intervals = [each.interval for each in (self.log_trigger, self.validate_trigger) if each is not None]
         timed = any(each.unit in ("second", "sample") for each in intervals)
         if timed or self.max_seconds is not None or self.agree is not None:

@@ -117,10 +117,17 @@ def chained(entries: Sequence[Entry], supervisor: Supervisor) -> Function:
     """Hand the second argument from one to the next; who returns None leaves it as it was."""
 
     def call(run: Any, value: Any, *rest: Any) -> Any:
-        for entry in entries:
-            result = timed_call(entry, (run, value, *rest), supervisor)
-            if result is not None:
-                value = result
+        for function, timing in entries:
+            started = perf_counter()
+            try:
+                result = function(run, value, *rest)
+                if result is not None:
+                    value = result
+            except BaseException as error:
+                supervisor.failed(timing, error, (run, value, *rest))
+            finally:
+                timing.seconds += perf_counter() - started
+                timing.calls += 1
         return value
 
     return call

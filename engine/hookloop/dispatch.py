@@ -123,4 +123,6 @@ def adapt(implementation: Implementation, parameters: Sequence[str]) -> Function
         return lambda *given: function()
     if places == [0]:
         return lambda first, *rest: function(first)
+    if places == [1]:
+        return lambda first, second, *rest: function(second)
     return lambda *given: function(*[given[i] for i in places])

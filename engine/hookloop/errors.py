@@ -77,7 +77,7 @@ class PluginConfigError(PluginError):
 
 
 class PluginHookError(PluginError):
-    """A hook of the plugin raised; ``__cause__`` is what it raised. What is a mistake in the configuration stays one."""
+    """A hook of the plugin raised; ``__cause__`` is what it raised. A mistake in the configuration stays one."""
 
     def __init__(self, plugin: str, distribution: str, hook: str, step: int, cause: BaseException) -> None:
         self.hook = hook

@@ -40,6 +40,7 @@ class Run:
         directory: the run directory.
         plugins: the plugin set, with ``register`` and ``unregister``.
         metrics: the newest known value of each metric, plain floats. ``history``: the rows of ``metrics.jsonl``.
+        from_command_line: whether the command line started it, and prints at its end how it ended.
         attempt: how often the run of this directory was resumed. ``resumed_from``: the checkpoint, or None.
         batch, output, loss: of the current micro-batch. ``loss`` is not divided by the accumulation.
         window: the micro-batches of the current update. ``micro_batch``: which of them is being worked on, from 0.
@@ -66,6 +67,7 @@ class Run:
         "directory",
         "epoch",
         "exhausted",
+        "from_command_line",
         "history",
         "host_group",
         "last_checkpoint",
@@ -116,6 +118,7 @@ class Run:
         self.rank = rank
         self.world_size = world_size
         self.host_group: Any = None
+        self.from_command_line = False
         self.precision = config.precision
         self.stage: Stage = "train"
         self.outcome: Outcome | None = None

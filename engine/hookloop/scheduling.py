@@ -87,10 +87,11 @@ class RateSchedule:
             if "initial_lr" not in group:
                 group["initial_lr"] = float(group["lr"])
             lr = self.rate(progress, group["initial_lr"])
-            if hasattr(group["lr"], "fill_"):
-                group["lr"].fill_(lr)
-            else:
+            old = group["lr"]
+            if isinstance(old, float) or not hasattr(old, "fill_"):
                 group["lr"] = lr
+            else:
+                old.fill_(lr)
 
     def observe(self, value: float) -> None:
         """Nothing: there is no metric that it follows."""
@@ -192,10 +193,12 @@ def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def advance(run: Run, unit: Unit) -> bool:
     """Set the learning rates of the schedules that count in *unit*; return whether there are any."""
-    counting = [each for each in run.schedules if each.unit == unit]
-    for each in counting:
-        each.apply(run)
-    return bool(counting)
+    moved = False
+    for each in run.schedules:
+        if each.unit == unit:
+            each.apply(run)
+            moved = True
+    return moved
 
 
 def note(schedules: Sequence[Schedule], metrics: Mapping[str, float]) -> None:

@@ -35,14 +35,17 @@ def execute(
     resume: Resume | None = None,
     adds_to: Result | None = None,
     weights: Path | None = None,
+    from_command_line: bool = False,
 ) -> Result:
     """Run *command* as *plan* says and return how it ended; a failure is raised after every ending hook was called.
 
     *resume* is what to go on from, as `find_origin` takes it; *adds_to* is a run with whose model, counters and
-    directory this command goes on; *weights* is a file to load the model from.
+    directory this command goes on; *weights* is a file to load the model from. *from_command_line* says that the caller
+    prints how it ended.
     """
     session = open_session(plan, command, clock, environ, resume, adds_to, weights)
     run, hooks = session.run, session.run.plugins.hooks
+    run.from_command_line = from_command_line
     error: BaseException | None = None
     with torch_settings(plan), handled_signals(run.control):
         try:

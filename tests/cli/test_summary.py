@@ -85,6 +85,13 @@ def test_an_evaluation_has_no_rate_and_no_extremes():
     assert text.splitlines()[2:4] == ["metric    newest", "val/loss  1.5"]
 
 
+def test_learning_rates_times_and_the_machine_are_left_out():
+    metrics = {"lr/adamw": 0.1, "system/gpu0/power_watts/max": 300.0, "time/step_seconds": 0.2}
+    assert summarize(result(metrics=metrics)) == "completed in 2 s\n\nrun directory  runs/tiny/1"
+    text = summarize(result(metrics={**metrics, "train/loss": 0.5}))
+    assert text.splitlines()[2:5] == ["metric      newest", "train/loss  0.5", ""]
+
+
 def test_many_timings_are_cut_to_those_that_matter():
     seconds = {f"plugin-{index:02}": {"on_step_end": 1.0 - index / 100} for index in range(20)}
     text = summarize(result(plugin_seconds=seconds, elapsed_seconds=100.0))

@@ -154,6 +154,7 @@ def execute(plan: Plan, command: Command, model: Model, resume: str | None) -> R
             environ=os.environ,
             weights=model.weights,
             resume=True if resume == NEWEST else resume,
+            from_command_line=True,
         )
     except SystemExit as error:
         # With its exit code a run that did not end well could pass for one that did.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hookloop.result import Result
 
 MOST_TIMINGS = 8
-NOT_METRICS = ("step", "epoch", "time")
+ASIDE = ("lr/", "system/", "time/")  # what tells of the settings and of the machine, which may be a hundred names
 
 
 def summarize(result: Result, again: str = "") -> str:
@@ -40,12 +40,16 @@ def headline(result: Result) -> str:
 
 
 def metrics_table(metrics: Mapping[str, float], history: Sequence[Mapping[str, float]]) -> str:
-    """Return the newest value of each metric, and for those of the validation the lowest and the highest as well."""
-    if not metrics:
+    """Return the newest value of each metric, and for those of the validation the lowest and the highest as well.
+
+    Learning rates, times and what was seen of the machine are in `metrics.jsonl` for whoever looks for them.
+    """
+    names = sorted(name for name in metrics if not name.startswith(ASIDE))
+    if not names:
         return ""
-    extremes = any(lowest_and_highest(name, history) for name in metrics)
+    extremes = any(lowest_and_highest(name, history) for name in names)
     rows = []
-    for name in sorted(metrics):
+    for name in names:
         cells = lowest_and_highest(name, history) or ("", "")
         rows.append((name, number(metrics[name]), *(cells if extremes else ())))
     header = ("metric", "newest", *(("lowest", "highest") if extremes else ()))

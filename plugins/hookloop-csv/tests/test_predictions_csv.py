@@ -155,19 +155,6 @@ def test_a_failed_prediction_keeps_what_it_has_and_closes_the_file(tmp_path):
     assert [row["sample"] for row in rows(tmp_path)] == ["0", "1", "2", "3"]
 
 
-def test_another_rank_writes_a_file_of_its_own(tmp_path):
-    class ThirdRank:
-        before = ("predictions",)
-
-        @hookimpl
-        def on_run_start(self, run):
-            run.rank = 2
-
-    predict(tmp_path, ThirdRank(), file="p.csv")
-    assert len(rows(tmp_path, "p.rank2.csv")) == 5
-    assert not (tmp_path / "run" / "p.csv").exists()
-
-
 def test_a_fit_leaves_no_file(tmp_path):
     task = SupervisedTask(torch.nn.Linear(3, 3), batches()[:1])
     Engine(

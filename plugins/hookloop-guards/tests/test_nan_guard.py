@@ -118,6 +118,31 @@ def test_on_a_device_it_is_noticed_at_the_logging_boundary_and_names_the_step_al
     assert (row["step"], row["train/nonfinite_losses"]) == (5, 2)
 
 
+def test_on_the_cpu_each_row_counts_those_since_the_last_one(tiny_run):
+    result = train(tiny_run, guard(policy="skip"), task=bad_data(2, 3, 5), epochs=1, log_every="1 step")
+    counts = [(row["step"], row["train/nonfinite_losses"]) for row in result.history if "train/loss" in row]
+    assert counts == [(1, 0.0), (2, 2.0), (3, 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("options", "hooks"),
+    [
+        ({}, []),
+        ({"modules": True}, ["on_forward_start"]),
+        ({"gradients": True}, ["on_gradients_ready"]),
+        ({"policy": "skip"}, ["on_step_start", "on_gradients_ready"]),
+    ],
+)
+def test_a_step_calls_only_the_hooks_in_which_there_is_something_to_do(tiny_run, acting, options, hooks):
+    found = []
+    names = ["on_step_start", "on_forward_start", "on_gradients_ready"]
+    look = acting(
+        "on_fit_start", lambda run: found.extend(each for each in names if "nan-guard" in run.plugins.chain(each))
+    )
+    train(tiny_run, guard(**options), ("look", look), task=bad_data())
+    assert found == hooks
+
+
 def test_the_losses_are_never_substituted(tiny_run, acting):
     """transformers, trl#6702: NaN steps are filtered out of the log."""
     result = train(tiny_run, guard(), as_on_a_device(acting), task=bad_data(4), log_every="1 step")

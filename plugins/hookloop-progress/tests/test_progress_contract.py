@@ -1,4 +1,4 @@
-"""What every plugin keeps, for lines and for bars."""
+"""What every plugin keeps, for each of them and both displays."""
 
 from typing import ClassVar
 
@@ -7,6 +7,14 @@ from hookloop.testing import PluginContract
 
 class TestLines(PluginContract):
     plugin = "progress"
+
+
+class TestMonitor(PluginContract):
+    plugin = "progress-monitor"
+
+
+class TestReporter(PluginContract):
+    plugin = "progress-reporter"
 
 
 class TestBars(PluginContract):

@@ -31,7 +31,7 @@ VIEW = View(
 
 
 def lines(stream, interval_seconds=10.0, view=VIEW):
-    return Lines(lambda: view, stream, interval_seconds, now=100.0)
+    return Lines(lambda: view, stream, "model=Linear", lambda columns: f"{columns} wide", interval_seconds, now=100.0)
 
 
 def test_the_first_line_is_due_after_one_interval():
@@ -62,10 +62,23 @@ def test_slow_epochs_always_have_their_line():
     assert len(stream.getvalue().splitlines()) == 200
 
 
-def test_the_last_line_is_the_summary():
+def test_the_last_line_is_the_summary_before_what_the_run_came_to():
     stream = io.StringIO()
     lines(stream, view=dataclasses.replace(VIEW, outcome="completed", step=2)).close()
-    assert stream.getvalue() == "outcome=completed step=2/2 epoch=0/1 seconds=0.50\n"
+    assert stream.getvalue() == "outcome=completed step=2/2 epoch=0/1 seconds=0.50\n\n80 wide\n"
+
+
+def test_the_model_is_the_first_line():
+    stream = io.StringIO()
+    lines(stream).open()
+    assert stream.getvalue() == "model=Linear\n"
+
+
+def test_what_a_stream_cannot_encode_is_a_question_mark():
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    display = lines(stream, view=dataclasses.replace(VIEW, metrics={"val/μ": 1.0}))
+    display.draw(112.0)
+    assert stream.buffer.getvalue() == b"step=1/2 epoch=0/1 val/?=1\n"
 
 
 @pytest.mark.parametrize("error", [BrokenPipeError("the reader is gone"), ValueError("I/O operation on closed file")])

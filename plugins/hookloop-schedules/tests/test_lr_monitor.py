@@ -67,6 +67,20 @@ def test_without_a_schedule_the_rates_are_logged_all_the_same(tiny_run):
     assert rows(tiny_run(["lr-monitor"], optimizer=sgd, epochs=1, steps=1))[0] == (1, {"lr/sgd": 1.0})
 
 
+def test_a_group_that_is_added_while_training_is_logged_from_then_on(tiny_run):
+    class Adding:
+        role = "actor"
+
+        @hookimpl
+        def on_step_end(self, run):
+            if run.step == 2:
+                run.optimizers[0].add_param_group({"params": [torch.nn.Parameter(torch.ones(1))], "lr": 0.5})
+
+    result = tiny_run(["lr-monitor", Adding()], optimizer=sgd, epochs=1, steps=3, validate_every="never")
+    one, both = {"lr/sgd": 1.0}, {"lr/sgd": 1.0, "lr/sgd/1": 0.5}
+    assert rows(result) == [(1, one), (2, both), (3, both)]
+
+
 def test_names_stay_when_groups_are_added():
     one = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=1.0)
     before = [name for name, _ in named_groups([one])]

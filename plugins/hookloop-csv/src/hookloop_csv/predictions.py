@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+import logging
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Field
@@ -11,14 +11,21 @@ from pydantic import AfterValidator, Field
 from hookloop import PluginConfig, check_function_location, hookimpl, import_function
 from hookloop_csv.options import File, Separator, check_alone
 from hookloop_csv.rows import output_rows, to_cpu, user_rows
+from hookloop_csv.shares import Places, merge, share_path
 from hookloop_csv.table import Table
 
 if TYPE_CHECKING:
     from hookloop import Run
 
+log = logging.getLogger("hookloop.predictions")
+
 
 class PredictionsCsv:
-    """Writes the rows of each predicted batch; each prediction begins the file anew."""
+    """Writes the rows of each predicted batch; each prediction begins the file anew.
+
+    Of several processes each writes its share to a file of its own, and when all have done so, rank 0 makes one of
+    them. Shares of a prediction that failed stay where they are.
+    """
 
     role = "observer"
 
@@ -26,8 +33,8 @@ class PredictionsCsv:
         """Options of ``[plugins.predictions]``."""
 
         file: File = "predictions.csv"
-        """Where to write, inside of the run directory. With several processes, that of rank N > 0 writes its share to
-        `predictions.rankN.csv`."""
+        """Where to write, inside of the run directory. Of several processes, rank N writes its share to
+        `predictions.rankN.csv` first."""
 
         rows: Annotated[str, AfterValidator(check_function_location)] | None = None
         """Your function, as `path/to/file.py:function` or `module:function`. It is called with `(batch, output)`, the
@@ -46,14 +53,19 @@ class PredictionsCsv:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.table: Table | None = None
         self.function: Callable[..., Any] | None = None
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin with nothing open and nothing counted."""
+        self.table: Table | None = None
+        self.places: Places | None = None
         self.samples = 0
 
     @hookimpl
     def on_run_start(self, run: Run) -> None:
         """Find the user's function before anything is built."""
-        self.table, self.samples = None, 0
+        self.reset()
         check_alone(self, run)
         if self.config.rows is not None:
             self.function = import_function(self.config.rows)
@@ -61,7 +73,11 @@ class PredictionsCsv:
     @hookimpl
     def on_predict_start(self, run: Run) -> None:
         """Begin the file."""
-        path = of_rank(run.directory / self.config.file, run.rank)
+        path = run.directory / self.config.file
+        if run.world_size > 1:
+            if run.rank == 0:
+                path.unlink(missing_ok=True)  # that of an earlier prediction must not pass for this one
+            path = share_path(path, run.rank)
         columns = self.config.header or ()
         self.table = Table(path, columns, separator=self.config.separator, missing=self.config.missing)
         self.table.create()
@@ -78,12 +94,16 @@ class PredictionsCsv:
         else:
             rows = output_rows(output, self.samples)
             self.samples += len(rows)
+        if run.world_size > 1:
+            self.place(run, batch, rows)
         self.table.extend(rows)
 
     @hookimpl
-    def on_predict_end(self) -> None:
-        """Close the file."""
+    def on_predict_end(self, run: Run) -> None:
+        """Close the file, and make one of those of all processes."""
         self.close()
+        if run.world_size > 1:
+            self.join(run)
 
     @hookimpl
     def on_run_end(self) -> None:
@@ -96,7 +116,41 @@ class PredictionsCsv:
             self.table.close()
             self.table = None
 
+    def place(self, run: Run, batch: Any, rows: Sequence[dict[str, Any]]) -> None:
+        """Note where in the dataset *rows* belong. Where that is known, it is what ``sample`` says."""
+        if self.places is None:  # not before the loader's epoch is set
+            self.places = Places(run.loaders["predict"])
+        indices = self.places.take(len(rows), run.task.batch_size(batch))
+        if indices is not None and self.function is None:
+            for row, index in zip(rows, indices, strict=True):
+                row["sample"] = index
 
-def of_rank(path: Path, rank: int) -> Path:
-    """Return the file for the process of *rank*."""
-    return path if rank == 0 else path.with_name(f"{path.stem}.rank{rank}{path.suffix}")
+    def join(self, run: Run) -> None:
+        """Wait for the shares of all processes, and let rank 0 make one file of them."""
+        group = meeting_place(run)
+        if group is None:
+            log.warning("there is no process group: each process leaves its predictions in a file of its own")
+            return
+        import torch.distributed
+
+        everyones: list[Any] = [None] * run.world_size
+        mine, self.places = self.places, None
+        torch.distributed.all_gather_object(everyones, None if mine is None else mine.found, group=group)
+        try:
+            if run.rank == 0:
+                path, config = run.directory / self.config.file, self.config
+                counts = self.function is None
+                merge(path, everyones, separator=config.separator, missing=config.missing, counts=counts)
+        finally:
+            torch.distributed.barrier(group=group)  # until then the file is not there
+
+
+def meeting_place(run: Run) -> Any:
+    """Return a process group of all ranks that talk from host to host, or None when there is none."""
+    if run.host_group is not None:
+        return run.host_group
+    import torch.distributed
+
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.new_group(backend="gloo")  # a plugin has made a group after the run began
+    return None

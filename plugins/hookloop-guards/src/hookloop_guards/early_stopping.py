@@ -38,6 +38,7 @@ class EarlyStopping:
     def reset(self) -> None:
         """Begin with nothing seen."""
         self.stopper = Stopper(self.config.rules)
+        self.start = self.config.start
         self.training = self.epoch_ended = self.stopped = self.seen = False
         self.fresh: float | None = None
         self.best_step = 0
@@ -108,9 +109,12 @@ class EarlyStopping:
         epoch_ended, self.epoch_ended = self.epoch_ended, False
         if epoch_ended and not self.seen and self.training:
             self.miss(run)
+        if value is None:
+            return
         # Counted from 0, as the epoch in which a value was measured; at an epoch's end it is counted already.
         epoch = run.epoch - 1 if epoch_ended else run.epoch
-        if value is None or self.is_early(run, epoch):
+        count, unit = self.start
+        if count and (epoch if unit == "epoch" else run.step) < count:
             return
         verdict = self.stopper.judge(value, first_epoch=epoch == 0)
         if verdict.improved:
@@ -118,11 +122,6 @@ class EarlyStopping:
         if verdict.reason is not None:
             self.stopped = True
             run.request_stop(f"{self.config.monitor} {verdict.reason}")
-
-    def is_early(self, run: Run, epoch: int) -> bool:
-        """Return whether values do not count yet."""
-        count, unit = self.config.start
-        return (epoch if unit == "epoch" else run.step) < count
 
     def keep(self, run: Run) -> None:
         """Remember where the best value was measured, and on which weights if they are to be restored."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from array import array
 from dataclasses import dataclass
 
@@ -27,11 +28,13 @@ class Place:
 class Watch:
     """Keeps scalars on their device as they come, which takes no kernel, and judges many of them at once.
 
-    `count` is a tensor, for others to read together with theirs; only `first` reads anything itself.
+    `count` is a tensor, for others to read together with theirs; only `first` reads anything itself. Numbers on the
+    host are judged one by one instead, by `judge`, and counted by `take`.
     """
 
     def __init__(self) -> None:
         self.number = 0
+        self.taken = self.bad_numbers = 0
         self.forget()
 
     def forget(self) -> None:
@@ -51,6 +54,20 @@ class Watch:
         if len(self.values) >= FOLDED:
             self.fold()
         return Place(self.number - 1, step, batch)
+
+    def judge(self, value: float, step: int, batch: int) -> Place | None:
+        """Judge *value* at once; return where that is if it is not finite."""
+        self.number += 1
+        if math.isfinite(value):
+            return None
+        self.bad_numbers += 1
+        return Place(self.number - 1, step, batch)
+
+    def take(self) -> int | None:
+        """Return how many of the numbers since the last time were not finite; None when nothing was judged."""
+        count = None if self.number == self.taken else self.bad_numbers
+        self.taken, self.bad_numbers = self.number, 0
+        return count
 
     @torch.no_grad()
     def fold(self) -> None:

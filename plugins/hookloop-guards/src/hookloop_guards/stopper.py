@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Mode = Literal["min", "max"]
 Convention = Literal["consecutive", "keras"]
@@ -44,7 +44,7 @@ class Rules:
     def beats(self, value: float, other: float | None) -> bool:
         """Return whether *value* is better than *other* by more than the least difference that counts."""
         keras = self.convention == "keras"
-        if math.isnan(value) or (math.isinf(value) and not keras):
+        if not math.isfinite(value) and (math.isnan(value) or not keras):
             return False
         if other is None:
             return True
@@ -87,8 +87,7 @@ def as_float32(value: float) -> float:
     return ctypes.c_float(value).value
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What one value means: whether it is the best so far, and why training ends, or None."""
 
     improved: bool
@@ -113,11 +112,10 @@ class Stopper:
         self.wait = 0 if good else self.wait + 1
         if improved:
             self.best = value
-        if (reason := rules.enough(value)) is not None:
-            return Verdict(improved, reason)
-        if rules.convention == "keras" and (improved or first_epoch):
-            return Verdict(improved)
-        return Verdict(improved, rules.impatient(self.best, self.wait))
+        reason = rules.enough(value)
+        if reason is None and (rules.convention != "keras" or not (improved or first_epoch)):
+            reason = rules.impatient(self.best, self.wait)
+        return Verdict(improved, reason)
 
     def standing(self) -> str | None:
         """Return why training would have ended at the last value by the rules of now, which may be others than then."""

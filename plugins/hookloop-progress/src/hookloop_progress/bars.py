@@ -10,8 +10,9 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, TextIO
 
-from hookloop_progress import layout, text
+from hookloop_progress import layout
 from hookloop_progress.above import Above
+from hookloop_progress.lines import writable
 from hookloop_progress.view import View
 
 if TYPE_CHECKING:
@@ -25,14 +26,25 @@ log = logging.getLogger("hookloop.progress")
 class Bars:
     """Redraws at most *refresh_hz* times a second, and only what has changed.
 
+    Above the bars stands *opening*, and below them in the end *closing*, a function of the width; each may be empty.
     A display is never worth a run: when drawing fails, it ends with a warning and training goes on.
     """
 
     due = math.inf  # the thread knows itself when to draw
 
-    def __init__(self, look: Callable[[], View], stream: TextIO, refresh_hz: float) -> None:
+    def __init__(
+        self,
+        look: Callable[[], View],
+        stream: TextIO,
+        opening: str,
+        closing: Callable[[int], str],
+        refresh_hz: float,
+    ) -> None:
         self._look = look
         self._stream = stream
+        self._opening = opening
+        self._closing = closing
+        self._columns = 80
         self._period_seconds = 1 / refresh_hz
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
@@ -46,6 +58,8 @@ class Bars:
         from rich.live import Live
 
         console = Console(file=self._stream, force_terminal=True, highlight=False, markup=False, emoji=False)
+        self._columns = console.width
+        self._write(self._opening[: self._columns])
         self._live = Live(console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
         self._live.start()
         # Nothing runs after a SIGKILL, so the cursor that rich has just hidden is shown again now and not at the end.
@@ -61,11 +75,11 @@ class Bars:
         """Do nothing: the thread draws."""
 
     def close(self) -> None:
-        """End the thread, draw the last state, leave it standing, and write the last line below it."""
+        """End the thread, draw the last state, leave it standing, and write what the run came to below it."""
         self._ended.set()
         # In reverse, each of them even when an impatient Ctrl-C strikes in the one before.
         with ExitStack() as closing:
-            closing.callback(self._attempt, self._write_summary)
+            closing.callback(self._attempt, self._write_closing)
             closing.callback(self._attempt, self._leave)
             closing.callback(self._attempt, self._redraw)
             if self._thread is not None:
@@ -103,9 +117,13 @@ class Bars:
             self._live.stop()
         self._restore_streams()
 
-    def _write_summary(self) -> None:
-        self._stream.write(text.summary(self._look()) + "\n")
-        self._stream.flush()
+    def _write_closing(self) -> None:
+        self._write(self._closing(self._columns))
+
+    def _write(self, lines: str) -> None:
+        if lines:
+            self._stream.write(writable(lines, self._stream) + "\n")
+            self._stream.flush()
 
     def _stand_in(self, console: Console) -> None:
         """Put stand-ins where others print to this terminal; what goes into a file is left alone."""

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal, Protocol, TextIO
 
 from pydantic import Field
 
-from hookloop import PluginConfig, hookimpl
-from hookloop_progress.view import Tracker
+from hookloop import ConfigError, PluginConfig, hookimpl
+from hookloop_progress import ending, model
+from hookloop_progress.notebook import Notebook, in_notebook
+from hookloop_progress.view import Tracker, View
 
 if TYPE_CHECKING:
     from hookloop import Run
+
+Style = Literal["auto", "rich", "notebook", "lines"]
 
 
 class Display(Protocol):
@@ -43,18 +48,25 @@ class Progress:
     class Config(PluginConfig):
         """Options of ``[plugins.progress]``."""
 
-        style: Literal["auto", "rich", "lines"] = "auto"
-        """`auto` draws bars when stderr is a terminal and writes lines otherwise; `rich` draws bars in any case, unless
-        `TERM` says that the terminal is dumb; `lines` never draws."""
+        style: Style = "auto"
+        """`auto` draws in the output of a notebook's cell, or bars when stderr is a terminal, and writes lines
+        otherwise; `rich` draws bars in any case, unless `TERM` says that the terminal is dumb; `notebook` draws in the
+        output of a cell; `lines` never draws."""
 
         interval_seconds: float = Field(10.0, gt=0)
         """Seconds between two lines. The end of an epoch adds one. Bars do without it."""
 
         refresh_hz: float = Field(4.0, gt=0, le=10)
-        """How often a second the bars are redrawn at most, up to 10. Lines do without it."""
+        """How often a second the bars are redrawn at most, up to 10, and up to 4 in a notebook. Lines do without
+        it."""
 
         metrics: tuple[str, ...] | None = None
-        """Names of the metrics to show, in this order; without it, all that fit."""
+        """Names of the metrics to show, in this order; without it, all that fit, but for `system/…`, `time/…` and
+        `progress/…`."""
+
+        summary: bool = True
+        """Whether to describe the model at the start, and in the end to show metrics, the time of plugins, and where
+        things are. The command line shows the latter by itself, so there this does not."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -173,21 +185,54 @@ def open_display(
 ) -> Display:
     """Return the display that suits *stream*, opened."""
     look = partial(tracker.look, run)
+    facts = model.facts_of(run) if config.summary else None
+    opening = "" if facts is None else model.sentence(facts)
+    closing = partial(tell, config, run, look)
+    style = style_on(config.style, stream, environ)
     display: Display
-    if draws_bars(config.style, stream, environ):
+    if style == "notebook":
+        display = Notebook(look, opening, closing, config.refresh_hz)
+    elif style == "rich":
         from hookloop_progress.bars import Bars
 
-        display = Bars(look, stream, config.refresh_hz)
+        display = Bars(look, stream, opening, closing, config.refresh_hz)
     else:
         from hookloop_progress.lines import Lines
 
-        display = Lines(look, stream, config.interval_seconds, tracker.started)
+        opening = "" if facts is None else model.words(facts)
+        closing = partial(tell_tables, config, run, look)
+        display = Lines(look, stream, opening, closing, config.interval_seconds, tracker.started)
     display.open()
     return display
 
 
-def draws_bars(style: str, stream: TextIO, environ: Mapping[str, str]) -> bool:
-    """Return whether *style* on *stream* means bars. A dumb terminal cannot move its cursor, so it gets lines."""
+def style_on(style: Style, stream: TextIO, environ: Mapping[str, str]) -> Style:
+    """Return what *style* on *stream* means. A dumb terminal cannot move its cursor, so it gets lines.
+
+    Raises ConfigError for a notebook where nobody could draw in one.
+    """
+    if style == "notebook" and find_spec("IPython") is None:
+        raise ConfigError("style = 'notebook' needs IPython, which is not installed: use style = 'auto'.")
+    if style == "notebook" or (style == "auto" and in_notebook()):
+        return "notebook"
     if style == "lines" or environ.get("TERM", "").lower() in ("dumb", "unknown"):
-        return False
-    return style == "rich" or stream.isatty()
+        return "lines"
+    return "rich" if style == "rich" or stream.isatty() else "lines"
+
+
+def tell(config: Progress.Config, run: Run, look: Callable[[], View], columns: int) -> str:
+    """Return how the run ended and what it came to.
+
+    On the command line that is nothing, but for a failure, of which no more than an error would be told there.
+    """
+    if run.from_command_line:
+        return "" if run.outcome != "failed" else ending.wrapped(ending.headline(look()), columns)
+    parts = (ending.wrapped(ending.headline(look()), columns), tell_tables(config, run, look, columns))
+    return "\n\n".join(part for part in parts if part)
+
+
+def tell_tables(config: Progress.Config, run: Run, look: Callable[[], View], columns: int) -> str:
+    """Return what the run came to, unless that is not wanted or the command line tells it."""
+    if not config.summary or run.from_command_line:
+        return ""
+    return ending.table_of(run, look(), config.metrics, columns)

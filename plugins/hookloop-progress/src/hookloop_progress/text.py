@@ -55,27 +55,27 @@ def progress_words(view: View) -> list[str]:
     return words
 
 
-def line(view: View) -> str:
+def line(view: View, columns: int = LINE_COLUMNS) -> str:
     """Return the log line of a run that goes on: words of the form ``key=value``, with as many metrics as fit."""
     head, tail = progress_words(view), []
     if view.per_second is not None:
         tail.append(f"it/s={rate(view.per_second)}")
     if view.eta_seconds is not None:
         tail.append(f"eta={duration(view.eta_seconds)}")
-    return joined(head, view.metrics, tail)
+    return joined(head, view.metrics, tail, columns)
 
 
-def summary(view: View) -> str:
+def summary(view: View, columns: int = LINE_COLUMNS) -> str:
     """Return the last line of a run: how it ended, after how many steps, in what time."""
     head = [f"outcome={view.outcome}", *progress_words(view)]
     tail = [] if view.per_second is None else [f"it/s={rate(view.per_second)}"]
     tail.append(f"seconds={view.elapsed_seconds:.2f}")
     if view.stop_reason is not None:
         tail.append(f"reason={json.dumps(view.stop_reason)}")
-    return joined(head, view.metrics, tail)
+    return joined(head, view.metrics, tail, columns)
 
 
-def joined(head: list[str], metrics: Mapping[str, float], tail: list[str]) -> str:
+def joined(head: list[str], metrics: Mapping[str, float], tail: list[str], columns: int) -> str:
     """Return one line of words, the metrics in the middle cut to the width of a line."""
-    room = LINE_COLUMNS - len(" ".join([*head, *tail])) - 1
+    room = columns - len(" ".join([*head, *tail])) - 1
     return " ".join([*head, *that_fit(metric_words(metrics), room, 1), *tail])

@@ -11,6 +11,9 @@ from hookloop_progress.pace import Pace
 if TYPE_CHECKING:
     from hookloop import Run
 
+# Names of metrics that begin like this tell of the machine and the clock: they are shown only to whoever asks for them.
+ASIDE = ("progress/", "system/", "time/")
+
 
 @dataclass(frozen=True, slots=True)
 class View:
@@ -148,8 +151,10 @@ def ceil_divide(count: int, size: int) -> int:
 
 
 def shown(metrics: Mapping[str, float], names: Sequence[str] | None) -> Mapping[str, float]:
-    """Return those of *metrics* that are wanted, in the order in which they are wanted."""
-    return metrics if names is None else {name: metrics[name] for name in names if name in metrics}
+    """Return those of *metrics* that are wanted, in the order in which they are wanted; or those of the training."""
+    if names is None:
+        return {name: value for name, value in metrics.items() if not name.startswith(ASIDE)}
+    return {name: metrics[name] for name in names if name in metrics}
 
 
 def length(loader: Any) -> int | None:

@@ -23,27 +23,41 @@ class LrMonitor:
     def __init__(self) -> None:
         self.step = -1
         self.logged: dict[str, float] = {}
+        self.groups: list[dict[str, Any]] = []
+        self.ids: list[int] = []
+        self.names: list[str] = []
 
     @hookimpl
     def on_fit_start(self, run: Run) -> None:
         """Ask to be called at each logging boundary, just before metrics are read."""
         if run.step == 0:
             self.step, self.logged = -1, {}
+        self.groups, self.ids = [], []
         run.gauge(lambda: self.log(run))
+
+    def find(self, run: Run) -> None:
+        """Find the groups, and name them anew when they are others than before."""
+        groups = [group for optimizer in run.optimizers for group in optimizer.param_groups]
+        ids = list(map(id, groups))
+        if ids != self.ids:
+            from hookloop_schedules.groups import named_groups
+
+            self.groups, self.ids = groups, ids
+            self.names = [name for name, _ in named_groups(run.optimizers)]
 
     def log(self, run: Run) -> None:
         """Log what is new: everything at a new step, what differs at the same one."""
-        from hookloop_schedules.groups import named_groups
-
         again = run.step == self.step
         self.step = run.step
-        for name, group in named_groups(run.optimizers):
+        self.find(run)
+        for name, group in zip(self.names, self.groups, strict=True):
             rate = group["lr"]
-            if hasattr(rate, "is_cpu") and not rate.is_cpu:
-                if not again:  # to compare it, one would have to wait for the device
-                    run.log(name, rate)
-                continue
-            rate = float(rate)
+            if not isinstance(rate, float):
+                if hasattr(rate, "is_cpu") and not rate.is_cpu:
+                    if not again:  # to compare it, one would have to wait for the device
+                        run.log(name, rate)
+                    continue
+                rate = float(rate)
             if not again or self.logged.get(name) != rate:
                 run.log(name, rate)
             self.logged[name] = rate
