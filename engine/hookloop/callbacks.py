@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hookloop.errors import ConfigError, suggest
 from hookloop.interval import Counters, Interval
@@ -72,18 +72,12 @@ class Due:
 
 
 class Subscriber:
-    """A plugin that calls each function of *subscriptions* in its hook.
-
-    Its hooks are attributes of the object, with the parameters of their specifications, since only an object knows
-    which hooks its functions want.
-    """
+    """A plugin that calls functions, each in its hook and when it is due; made by `subscriber`."""
 
     role = "actor"
 
-    def __init__(self, subscriptions: Iterable[Subscription], parameters: Mapping[str, Sequence[str]]) -> None:
-        self.due = {each.hook: Due(each) for each in subscriptions}
-        for hook, due in self.due.items():
-            setattr(self, hook, caller(due, parameters[hook]))
+    def __init__(self, due: Mapping[str, Due]) -> None:
+        self.due = due
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of each subscription, by hook."""
@@ -94,6 +88,20 @@ class Subscriber:
         for hook, due in self.due.items():
             if hook in state:
                 due.load_state_dict(state[hook])
+
+
+S = TypeVar("S", bound=Subscriber)
+
+
+def subscriber(subscriptions: Iterable[Subscription], parameters: Mapping[str, Sequence[str]], kind: type[S]) -> S:
+    """Return the plugin that calls the function of each of *subscriptions*; *parameters* are those of every hook.
+
+    Its hooks are attributes of the object, as only an object knows which hooks its functions want.
+    """
+    plugin = kind({each.hook: Due(each) for each in subscriptions})
+    for hook, due in plugin.due.items():
+        setattr(plugin, hook, caller(due, parameters[hook]))
+    return plugin
 
 
 def caller(due: Due, parameters: Sequence[str]) -> Callable[..., Any]:

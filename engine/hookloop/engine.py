@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
-from hookloop.callbacks import Subscriber, Subscription, name_of, subscription
+from hookloop.callbacks import Subscriber, Subscription, name_of, subscriber, subscription
 from hookloop.config import ConfigTree, dotted
 from hookloop.draft import read_draft
 from hookloop.errors import ConfigError, Problem, suggest
@@ -165,7 +165,7 @@ class Engine:
             name = kebab(name_of(each.function))
             names[name] += 1
             name = name if names[name] == 1 else f"{name}-{names[name]}"
-            found.append((name, Subscriber([each], spec_parameters())))
+            found.append((name, subscriber([each], spec_parameters(), Subscriber)))
         return found
 
     def _tables(self, problems: list[Problem]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import textwrap
 
 import pytest
 
-from hookloop import ConfigError, Engine
+from hookloop import ConfigError, Engine, PluginHookError
 from hookloop.testing import tiny_task
 
 CODE = """
@@ -92,3 +92,17 @@ def test_it_comes_with_the_engine():
     plugins = json.loads(subprocess.run(listing, capture_output=True, text=True, check=True).stdout)
     (own,) = [each for each in plugins if each["name"] == "lambda"]
     assert (own["state"], own["distribution"]) == ("available", "hookloop")
+
+
+def test_a_table_without_a_function_is_a_mistake_in_it(fit):
+    with pytest.raises(PluginHookError, match="it names no function: write, for instance, on_epoch_end") as caught:
+        fit()
+    assert caught.value.exit_code == 2
+
+
+def test_its_options_are_the_hooks_and_are_described():
+    showing = [sys.executable, "-m", "hookloop", "plugins", "show", "lambda", "--json"]
+    options = json.loads(subprocess.run(showing, capture_output=True, text=True, check=True).stdout)["options"]
+    described = {each["name"]: each["doc"] for each in options}
+    assert described["on_epoch_end"].startswith("Fires when an epoch is complete")
+    assert all(described.values())

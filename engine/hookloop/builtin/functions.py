@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, create_model
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
-from hookloop.callbacks import WITHOUT_RUN, Subscriber, Subscription, subscription
+from hookloop.callbacks import WITHOUT_RUN, Subscriber, Subscription, subscriber, subscription
 from hookloop.errors import ConfigError
 from hookloop.functions import check_function_location, import_function
+from hookloop.hookspecs import SPECIFICATIONS
 from hookloop.interval import Interval
+from hookloop.markers import hookimpl
 from hookloop.plan import spec_parameters
 
 Location = Annotated[str, AfterValidator(check_function_location)]
@@ -40,21 +42,36 @@ def as_call(value: object) -> object:
 
 
 PARAMETERS = spec_parameters()
-_FIELD = (Annotated[Call, BeforeValidator(as_call)] | None, None)
-_FIELDS: dict[str, Any] = dict.fromkeys((name for name in PARAMETERS if name not in WITHOUT_RUN), _FIELD)
+CALL = Annotated[Call, BeforeValidator(as_call)] | None
+
+
+def fields() -> dict[str, Any]:
+    """Return a field for each hook, described by the first words of its specification."""
+    documents = {name: hook.__doc__ or "" for group in SPECIFICATIONS for name, hook in vars(group).items()}
+    names = [name for name in PARAMETERS if name not in WITHOUT_RUN]
+    return {name: (CALL, Field(None, description=documents[name].strip().splitlines()[0])) for name in names}
 
 
 class Functions(Subscriber):
+    """What `functions` makes; it has a hook of its own, to refuse a table without any function."""
+
+    @hookimpl
+    def on_run_start(self) -> None:
+        """Raise ConfigError when there is nothing to call."""
+        if not self.due:
+            raise ConfigError('it names no function: write, for instance, on_epoch_end = "file.py:function".')
+
+
+def functions(config: BaseModel) -> Functions:
     """Calls functions of the user's: ``on_epoch_end = "file.py:function"`` in ``[plugins.lambda]``.
 
     They are imported when the plugin is built, as their hooks are its own and a wrong one is an error of the file.
     """
+    calls = {hook: call for hook in PARAMETERS if (call := getattr(config, hook, None))}
+    return subscriber([subscribed(hook, call) for hook, call in calls.items()], PARAMETERS, Functions)
 
-    Config = create_model("Config", __config__=FROZEN, **_FIELDS)
 
-    def __init__(self, config: BaseModel) -> None:
-        calls = {hook: call for hook in PARAMETERS if (call := getattr(config, hook, None))}
-        super().__init__([subscribed(hook, call) for hook, call in calls.items()], PARAMETERS)
+functions.Config = create_model("Config", __config__=FROZEN, **fields())  # type: ignore[attr-defined]
 
 
 def subscribed(hook: str, call: Call) -> Subscription:

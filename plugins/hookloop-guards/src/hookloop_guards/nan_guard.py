@@ -34,8 +34,7 @@ class NanGuard:
     def __init__(self, config: NanGuardConfig) -> None:
         self.config = config
         # A hook costs each step about a microsecond. What is no function is none.
-        for name in idle_hooks(config):
-            setattr(self, name, None)
+        vars(self).update(dict.fromkeys(idle_hooks(config)))
         self.reset()
 
     def reset(self) -> None:
