@@ -3,6 +3,7 @@
 import torch
 
 from hookloop import Engine, SkipStep, SupervisedTask, hookimpl
+from hookloop_progress.view import shown
 
 
 class Clock:
@@ -176,3 +177,9 @@ def test_a_test_on_its_own_has_no_steps(tmp_path):
 def test_metrics_are_the_newest_known_ones(tmp_path):
     watcher = watch(tmp_path, Sized(Clock(), 2), max_epochs=1)
     assert dict(watcher.last.metrics) == dict(watcher.result.metrics)
+
+
+def test_results_come_before_everything_else():
+    metrics = dict.fromkeys(("train/loss", "lr/sgd", "norm/0", "system/cpu", "val/loss"), 1.0)
+    assert list(shown(metrics, None)) == ["train/loss", "val/loss", "lr/sgd", "norm/0"]
+    assert list(shown(metrics, ["norm/0", "train/loss", "nothing"])) == ["norm/0", "train/loss"]

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from hookloop import Run
 
 # Names of metrics that begin like this tell of the machine and the clock: they are shown only to whoever asks for them.
+RESULTS = ("train/", "val/", "test/")  # what there is to see first, where there is no room for all
 ASIDE = ("progress/", "system/", "time/")
 
 
@@ -151,9 +152,10 @@ def ceil_divide(count: int, size: int) -> int:
 
 
 def shown(metrics: Mapping[str, float], names: Sequence[str] | None) -> Mapping[str, float]:
-    """Return those of *metrics* that are wanted, in the order in which they are wanted; or those of the training."""
+    """Return those of *metrics* that are wanted, in the order in which they are; or all, results before others."""
     if names is None:
-        return {name: value for name, value in metrics.items() if not name.startswith(ASIDE)}
+        known = sorted(metrics, key=lambda name: not name.startswith(RESULTS))
+        return {name: metrics[name] for name in known if not name.startswith(ASIDE)}
     return {name: metrics[name] for name in names if name in metrics}
 
 
