@@ -17,6 +17,8 @@ from hookloop_mlflow.library import client_of, quiet
 from hookloop_mlflow.points import Point
 from hookloop_mlflow.store import Store
 
+SAVER = f"{Path(__file__).with_name('saver.py')}:Saver"
+
 FAST = {"interval_seconds": 0.1}
 
 
@@ -47,14 +49,14 @@ def test_training_does_not_wait_for_a_server_and_what_it_lacks_is_sent_later(eng
     clock = Clock()
     began = time.perf_counter()
     with caplog.at_level(logging.WARNING):
-        engine("checkpoint", clock, options={"tracking_uri": silent_server, "drain_seconds": 0.5}).fit()
+        engine(SAVER, clock, options={"tracking_uri": silent_server, "drain_seconds": 0.5}).fit()
     assert clock.seconds < 5
     assert time.perf_counter() - began < 30
     told = [record.getMessage() for record in caplog.records if record.name == "hookloop.mlflow"]
     assert len(told) == 1
     assert "8 rows of metrics.jsonl and 1 artifacts in mlflow.spool wait" in told[0]
     assert "hidden-word" not in caplog.text + Path("run/mlflow.json").read_text()
-    engine("checkpoint", max_epochs=3, options={"tracking_uri": "sqlite:///mlflow.db"}).fit(resume=True)
+    engine(SAVER, max_epochs=3, options={"tracking_uri": "sqlite:///mlflow.db"}).fit(resume=True)
     assert [step for step, _ in shown().history(shown().run(), "train/loss")] == list(range(1, 10))
     assert "config.toml" in shown().artifacts(shown().run())
     assert not Path("run/mlflow.spool").exists()

@@ -14,6 +14,8 @@ import pytest
 from hookloop import snapshots
 from hookloop_mlflow import ledger
 
+SAVER = f"{Path(__file__).with_name('saver.py')}:Saver"
+
 KILLED = """
 import os, signal, sys, time
 import torch
@@ -40,16 +42,20 @@ class Kill:
 torch.manual_seed(0)
 Engine(
     tiny_task, loss="cross_entropy", optimizer=("sgd", {"lr": 0.1}), name="run", run_dir="run", seed=5,
-    plugins=[("mlflow", {"interval_seconds": interval}), ("checkpoint", {"every": "2 steps"}), ("kill", Kill())],
+    plugins=[
+        ("mlflow", {"interval_seconds": interval}),
+        ("saver", {"use": sys.argv[4], "every": "2 steps"}),
+        ("kill", Kill()),
+    ],
     max_epochs=3, log_every="1 step", device="cpu", threads=1,
-).fit(resume=len(sys.argv) > 4)
+).fit(resume=len(sys.argv) > 5)
 """
 
 
 def run_script(interval, at_step, patience=0.0, *more):
     """Run the script, which kills itself when *patience* seconds have passed at *at_step*."""
     environment = {**os.environ, "CI": "1"}
-    command = [sys.executable, "-W", "error", "-c", KILLED, str(interval), str(at_step), str(patience), *more]
+    command = [sys.executable, "-W", "error", "-c", KILLED, str(interval), str(at_step), str(patience), SAVER, *more]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
 
 
@@ -122,8 +128,8 @@ def test_a_run_that_was_made_before_its_id_was_noted_is_found_again(engine, show
 
 
 def test_a_longer_training_goes_on_in_the_same_run_and_says_what_changed(engine, shown):
-    engine("checkpoint").fit()
-    engine("checkpoint", max_epochs=3).fit(resume=True)
+    engine(SAVER).fit()
+    engine(SAVER, max_epochs=3).fit(resume=True)
     run = shown().run()
     assert [step for step, _ in shown().history(run, "train/loss")] == list(range(1, 10))
     assert shown().histories(run) == from_rows()
@@ -133,10 +139,10 @@ def test_a_longer_training_goes_on_in_the_same_run_and_says_what_changed(engine,
 
 
 def test_another_configuration_from_an_earlier_step_is_a_new_run_with_the_whole_history(engine, shown):
-    options = {"every": "2 steps", "keep_last": 9}
-    engine(("checkpoint", options)).fit()
+    saver = ("saver", {"use": SAVER, "every": "2 steps"})
+    engine(saver).fit()
     oldest = min(snapshots.find(Path("run")), key=lambda each: each.step).path
-    made = engine(("checkpoint", options), max_epochs=3, precision="bf16-mixed", strict_resume=False)
+    made = engine(saver, max_epochs=3, precision="bf16-mixed", strict_resume=False)
     made.fit(resume=oldest)
     old, new = shown().runs()
     assert (old.info.status, old.data.tags["hookloop.outcome"]) == ("KILLED", "replaced")
@@ -147,8 +153,8 @@ def test_another_configuration_from_an_earlier_step_is_a_new_run_with_the_whole_
 
 
 def test_a_snapshot_that_is_resumed_elsewhere_is_a_run_of_its_own_with_the_points_before(engine, shown):
-    last = engine("checkpoint").fit().last_checkpoint
-    engine("checkpoint", max_epochs=3, directory="other").fit(resume=last)
+    last = engine(SAVER).fit().last_checkpoint
+    engine(SAVER, max_epochs=3, directory="other").fit(resume=last)
     first, second = shown().runs()
     assert len(shown().history(first, "train/loss")) == 6
     assert shown().histories(second) == from_rows("other")
@@ -156,16 +162,16 @@ def test_a_snapshot_that_is_resumed_elsewhere_is_a_run_of_its_own_with_the_point
 
 
 def test_a_run_that_was_deleted_in_mlflow_is_made_anew(engine, shown, caplog):
-    engine("checkpoint").fit()
+    engine(SAVER).fit()
     shown().client.delete_run(shown().run().info.run_id)
-    engine("checkpoint", max_epochs=3).fit(resume=True)
+    engine(SAVER, max_epochs=3).fit(resume=True)
     assert "was deleted" in caplog.text
     assert shown().histories(shown().run()) == from_rows()
 
 
 def test_several_points_of_one_step_stay_several(engine, shown):
-    made = engine("checkpoint", validate_every="3 steps")
+    made = engine(SAVER, validate_every="3 steps")
     made.fit()
     once = shown().histories(shown().run())
-    engine("checkpoint", validate_every="3 steps", max_epochs=2).fit(resume=True)
+    engine(SAVER, validate_every="3 steps", max_epochs=2).fit(resume=True)
     assert shown().histories(shown().run()) == once == from_rows()

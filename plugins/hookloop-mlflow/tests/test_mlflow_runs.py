@@ -10,6 +10,8 @@ import torch
 from hookloop import ConfigError, PluginError, hookimpl
 from hookloop_mlflow.database import default_uri
 
+SAVER = f"{Path(__file__).with_name('saver.py')}:Saver"
+
 
 def rows(directory="run"):
     return [json.loads(line) for line in (Path(directory) / "metrics.jsonl").read_text().splitlines()]
@@ -169,7 +171,7 @@ def test_texts_images_figures_and_files_are_artifacts(engine, shown, tmp_path):
 
 
 def test_the_best_and_the_last_checkpoint_are_artifacts_when_asked_for(engine, shown):
-    made = engine("checkpoint", options={"checkpoints": ["last", "best"], "parameters": False})
+    made = engine(SAVER, options={"checkpoints": ["last", "best"], "parameters": False})
     last = made.fit().last_checkpoint
     names = shown().artifacts(shown().run())
     wanted = [f"checkpoints/{last.name}/{path.relative_to(last)}" for path in last.rglob("*") if path.is_file()]
