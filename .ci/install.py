@@ -6,11 +6,15 @@
     python .ci/install.py --all --lowest     with the oldest version of each dependency that the pyprojects allow
     python .ci/install.py --beside DIR ...   with the torch of the environment DIR, as another one is a gigabyte
 
-pip builds a directory anew each time, so what is installed is never older than the checkout.
+A wheel is built once for what is in its directory, so what is installed is never older than the checkout, and the many
+environments of a run of tox build nothing twice.
 """
 
 import argparse
+import hashlib
+import os
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -21,6 +25,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 NOT_LOWERED = ("hookloop", "torch")  # this checkout's own, and a gigabyte that has only one wheel in the test machines
+
+
+WHEELS = Path(os.environ.get("TOX_WORK_DIR", ROOT / ".tox")) / "wheels"
+PARTS = ("pyproject.toml", "README.md", "LICENSE", "src", "engine")  # what a wheel is made of
 
 
 def plugin_directories() -> list[Path]:
@@ -38,6 +46,34 @@ def lowest(directories: Iterable[Path]) -> Iterator[str]:
                 yield f"{match[1]}=={match[2]}"
 
 
+def wheel_of(directory: Path) -> Path:
+    """Return the wheel of the distribution in *directory*, built unless there is one of the very same files."""
+    folder = WHEELS / f"{directory.name}-{digest_of(directory)}"
+    if not folder.exists():
+        with tempfile.TemporaryDirectory(dir=made(WHEELS)) as built:
+            build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", built]
+            subprocess.run(build, cwd=directory, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            shutil.copytree(built, folder)
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+def digest_of(directory: Path) -> str:
+    """Return what tells the files in *directory* that go into its wheel from any others."""
+    digest = hashlib.sha256()
+    for part in PARTS:
+        for path in sorted((directory / part).rglob("*")) if (directory / part).is_dir() else [directory / part]:
+            if path.is_file() and path.suffix != ".pyc":
+                digest.update(f"{path.relative_to(directory)}\0".encode() + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def made(directory: Path) -> Path:
+    """Return *directory*, which is made if it is not there."""
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory
+
+
 def see_packages_of(environment: Path) -> None:
     """Let this environment's Python find what is installed in *environment*, after its own; pip does then as well.
 
@@ -45,6 +81,13 @@ def see_packages_of(environment: Path) -> None:
     """
     packages = sysconfig.get_path("purelib", vars={"base": str(environment), "platbase": str(environment)})
     Path(sysconfig.get_path("purelib"), "beside.pth").write_text(f"{packages}\n", encoding="utf-8")
+
+
+def remove_own() -> None:
+    """Uninstall what an earlier call installed of this checkout, which pip would take for the same version."""
+    found = [path.name.partition("-")[0] for path in Path(sysconfig.get_path("purelib")).glob("hookloop*.dist-info")]
+    if found:
+        subprocess.run([sys.executable, "-m", "pip", "uninstall", "-qq", "-y", *found], check=True)
 
 
 def main() -> None:
@@ -59,14 +102,15 @@ def main() -> None:
         see_packages_of(given.beside)
     plugins = plugin_directories() if given.all else [ROOT / "plugins" / name for name in given.plugins]
     directories = [ROOT, *plugins]
-    options = ["--no-build-isolation"]
+    wheels = [str(wheel_of(directory)) for directory in directories]
+    options: list[str] = []
+    remove_own()
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as constraints:
         if given.lowest:
-            # In isolation: the oldest `packaging` is older than what the build needs.
             constraints.write("\n".join(lowest(directories)))
             constraints.flush()
             options = ["-c", constraints.name]
-        command = [sys.executable, "-m", "pip", "install", "-qq", *options, *map(str, directories)]
+        command = [sys.executable, "-m", "pip", "install", "-qq", *options, *wheels]
         sys.exit(subprocess.run(command).returncode)
 
 
