@@ -384,7 +384,7 @@ def test_a_skip_where_nothing_can_be_skipped_is_an_error_that_says_so(tiny_run, 
 
 # StopIteration
 
-ELSEWHERE = ("provide_", "add_", "on_test_", "on_predict_", "run_predict", "on_checkpoint_", "on_interrupt")
+ELSEWHERE = ("provide_", "add_", "log_", "on_test_", "on_predict_", "run_predict", "on_checkpoint_", "on_interrupt")
 UNUSUAL = ("on_preempted", "on_stop_requested", "on_exception", "on_schedule_step", "on_optimizer_step_skipped")
 IN_A_FIT = [hook for hook in SPECS if not hook.startswith(ELSEWHERE) and hook not in UNUSUAL]
 

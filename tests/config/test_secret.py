@@ -78,3 +78,8 @@ def test_what_lies_below_the_name_of_a_secret_is_hidden_too():
 def test_references_and_numbers_are_shown_as_they_are():
     table = {"api_key": {"env": "NAME"}, "max_tokens": 512, "token": True}
     assert redact(table) == table
+
+
+def test_what_counts_tokens_is_no_secret():
+    table = {"units": {"tokens": "data.py:count"}, "tokens": ["abc"], "auth_token": "abc"}
+    assert redact(table) == {"units": {"tokens": "data.py:count"}, "tokens": ["***"], "auth_token": "***"}

@@ -63,7 +63,15 @@ def resolve_secrets(
 
 def redact(table: Mapping[str, Any]) -> Table:
     """Return *table* for display: references as they are, ``***`` for text under a name that looks like a secret's."""
-    return {key: _redacted(value, is_secret_name(key)) for key, value in table.items()}
+    return {key: _redacted(value, hides(key, value)) for key, value in table.items()}
+
+
+def hides(name: str, value: object) -> bool:
+    """Whether *value* under the key *name* is likely a secret.
+
+    One text under ``tokens`` is what counts them, such as ``"data.py:count"``; secrets are a list there.
+    """
+    return is_secret_name(name) and not (name.lower().endswith("tokens") and isinstance(value, str))
 
 
 def redact_declared(value: Any, validated: Any) -> Any:
@@ -86,7 +94,7 @@ def _redacted(value: Any, secret: bool) -> Any:
     if is_reference(value):
         return value
     if isinstance(value, Mapping):
-        return {key: _redacted(inner, secret or is_secret_name(key)) for key, inner in value.items()}
+        return {key: _redacted(inner, secret or hides(key, inner)) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_redacted(inner, secret) for inner in value]
     return HIDDEN if secret and isinstance(value, str) else value

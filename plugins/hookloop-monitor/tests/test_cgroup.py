@@ -61,6 +61,32 @@ def test_no_control_groups_at_all(tmp_path):
     assert find_limits(GIB, 1, tmp_path, tmp_path / "none") == Limits()
 
 
+@pytest.mark.parametrize(
+    "text", ["", "\n", "nonsense\n", "1:memory\n", "0::\n", "7:memory:/../../../etc\n", "\x00::\x00"]
+)
+def test_a_membership_that_is_no_such_thing_is_no_limit(tmp_path, text):
+    (tmp_path / "membership").write_text(text)
+    assert find_limits(GIB, 1, tmp_path / "cgroup", tmp_path / "membership") == Limits()
+
+
+def test_a_path_that_is_no_utf8_is_a_path(tmp_path):
+    (tmp_path / "membership").write_bytes(b"0::/\xff\xfe\n")
+    (tmp_path / "cgroup").mkdir()
+    (tmp_path / "cgroup" / "memory.max").write_text("1000\n")
+    assert find_limits(GIB, 1, tmp_path / "cgroup", tmp_path / "membership").memory_bytes == 1000
+
+
+def test_a_path_outside_of_the_container_leaves_the_top_that_it_sees(tree, tmp_path):
+    """In Docker, the path is that on the machine, and the mount is the container's own."""
+    limits = tree("0::/system.slice/docker-0123.scope\n", memory_dot_max=f"{GIB}\n")
+    assert limits == Limits(GIB, (tmp_path / "cgroup", 2))
+
+
+def test_files_that_cannot_be_understood_are_no_limit(tree):
+    assert tree("0::/\n", memory_dot_max="\n", cpu_dot_max="max\n") == Limits()
+    assert tree("0::/\n", memory_dot_max="none\n", cpu_dot_max="100000 0\n") == Limits()
+
+
 def test_memory_is_used_without_what_the_kernel_may_drop(tmp_path):
     (tmp_path / "memory.usage_in_bytes").write_text("1000")
     (tmp_path / "memory.stat").write_text("inactive_file 1\ntotal_inactive_file 300\n")

@@ -10,7 +10,7 @@ import pytest
 
 from hookloop_monitor.cgroup import Limits
 from hookloop_monitor.host import HostReader, busy_and_all
-from hookloop_monitor.processes import ProcessReader
+from hookloop_monitor.processes import ProcessReader, WorkerReader
 
 linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="there is no /proc")
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -117,7 +117,7 @@ def work(started, block_bytes):
 
 
 def test_workers_are_summed_up_and_absent_when_they_are_gone():
-    reader = ProcessReader()
+    reader = WorkerReader()
     assert not any(name.startswith("workers/") for name in reader.read(0.0))
     context = multiprocessing.get_context("fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn")
     started = context.Event()
@@ -160,3 +160,51 @@ def test_inside_limits_memory_and_cpu_are_those_of_the_container(tmp_path):
     assert first["memory_percent"] == 50
     assert first["cpu_limit_cores"] == 0.5
     assert second["cpu_percent"] == pytest.approx(50)
+
+
+def unreadable(*given, **named):
+    raise FileNotFoundError("/proc/gone")
+
+
+PARTS = {
+    "cpu_times": ("the CPU", "load_1_minute"),
+    "virtual_memory": ("the memory", "load_1_minute"),
+    "swap_memory": ("the swap", "memory_percent"),
+    "disk_usage": ("the disk", "memory_percent"),
+    "disk_io_counters": ("the disks' traffic", "disk_free_bytes"),
+    "net_io_counters": ("the network", "disk_free_bytes"),
+    "getloadavg": ("the load", "disk_free_bytes"),
+}
+
+
+@pytest.mark.parametrize("function", PARTS)
+def test_a_part_that_a_container_hides_leaves_the_others(tmp_path, monkeypatch, function):
+    monkeypatch.setattr(psutil, function, unreadable)
+    failed = []
+    reader = HostReader(tmp_path, limits=Limits(), failed=lambda name, error: failed.append(name))
+    values = reader.read(0.0)
+    hidden, still_there = PARTS[function]
+    assert failed == [hidden]
+    assert still_there in values
+
+
+def test_a_machine_that_shows_no_disk_has_no_traffic(tmp_path, monkeypatch):
+    monkeypatch.setattr(psutil, "disk_io_counters", lambda: None)
+    reader = HostReader(tmp_path)
+    reader.read(0.0)
+    assert not any("disk_read" in name or "disk_written" in name for name in reader.read(1.0))
+
+
+def test_a_machine_without_network_cards_but_the_loopback_has_no_traffic(tmp_path, monkeypatch):
+    counters = psutil.net_io_counters(pernic=True)
+    monkeypatch.setattr(psutil, "net_io_counters", lambda pernic: {"lo": next(iter(counters.values()))})
+    reader = HostReader(tmp_path)
+    reader.read(0.0)
+    assert not any("network" in name for name in reader.read(1.0))
+
+
+def test_a_group_without_statistics_leaves_the_figures_of_the_machine(tmp_path):
+    limits = Limits(400 * MIB, (tmp_path, 2), 0.5, (tmp_path, 2))
+    values = HostReader(tmp_path, limits=limits).read(0.0)
+    assert values["memory_total_bytes"] == psutil.virtual_memory().total
+    assert "cpu_limit_cores" not in values

@@ -2,14 +2,21 @@
 
 import json
 import logging
+import subprocess
+import sys
 import threading
 import time
 
+import psutil
 import pynvml
 import pytest
 
 from hookloop import ConfigError, PluginHookError, hookimpl
 from hookloop_monitor import Monitor
+from hookloop_monitor.allocator import AllocatorReader
+from hookloop_monitor.gpu import GpuReader
+from hookloop_monitor.host import HostReader
+from hookloop_monitor.processes import ProcessReader, WorkerReader
 from hookloop_monitor.session import place_of
 from hookloop_monitor.visible import Place
 
@@ -120,6 +127,88 @@ def test_a_value_that_could_not_be_read_is_absent_and_never_zero(monitored, driv
     driver.fake_fail(b"nvmlDeviceGetUtilizationRates", -1, pynvml.NVML_ERROR_NOT_SUPPORTED, 0)
     result, rows = monitored()
     assert not any("utilization" in name for row in [*result.history, *rows] for name in row)
+
+
+def test_everything_is_read_on_the_samplers_thread_and_nothing_on_the_one_that_trains(monitored, driver, monkeypatch):
+    """TNT: runs nvidia-smi for every sample, on the thread that trains (2.1)."""
+    threads = set()
+
+    def watched(read):
+        def call(*given, **named):
+            threads.add(threading.current_thread().name)
+            return read(*given, **named)
+
+        return call
+
+    for reader in (HostReader, ProcessReader, WorkerReader, GpuReader):
+        monkeypatch.setattr(reader, "read", watched(reader.read))
+    monkeypatch.setattr(pynvml, "nvmlInit", watched(pynvml.nvmlInit))
+    monkeypatch.setattr(subprocess, "Popen", None)
+    result, _ = monitored()
+    assert "system/gpu0/power_watts" in {name for row in result.history for name in row}
+    assert threads == {"hookloop-monitor"}
+
+
+def test_training_and_validation_are_on_one_timeline_that_never_goes_back(monitored, no_driver):
+    """TNT: samples of both are one series, by two counters of steps (2.1)."""
+
+    class SlowValidation:
+        @hookimpl
+        def on_validation_batch_end(self):
+            time.sleep(0.15)
+
+    result, rows = monitored(SlowValidation(), steps=8, epochs=3, log_every="2 steps")
+    for series in (samples(rows), [row for row in result.history if "system/memory_percent" in row]):
+        assert [row["step"] for row in series] == sorted(row["step"] for row in series)
+        assert [row["time"] for row in series] == sorted(row["time"] for row in series)
+    assert {8, 16, 24} <= {row["step"] for row in samples(rows)}
+
+
+def test_without_a_driver_everything_else_is_read(monitored, no_driver, monkeypatch):
+    """TNT: a missing nvidia-smi drops the allocator's figures as well (2.1)."""
+    allocator = AllocatorReader({"allocated_bytes": lambda: 7})
+    monkeypatch.setattr("hookloop_monitor.session.open_allocator", lambda device: allocator)
+    result, _ = monitored()
+    names = {name for row in result.history for name in row}
+    assert {"system/allocator/allocated_bytes", "system/memory_percent", "system/process/rss_bytes"} <= names
+
+
+def test_a_container_that_hides_everything_ends_no_run(monitored, no_driver, monkeypatch, caplog):
+    def hidden(*given, **named):
+        raise PermissionError("/proc is hidden")
+
+    for name in ("virtual_memory", "cpu_times", "swap_memory", "disk_usage", "disk_io_counters", "net_io_counters",
+                 "getloadavg", "Process"):  # fmt: skip
+        monkeypatch.setattr(psutil, name, hidden)
+    result, rows = monitored()
+    assert result.outcome == "completed"
+    assert events(rows, "end")[0]["summary"] == {}
+    notices = [row["text"] for row in events(rows, "notice")]
+    assert len(notices) == len(set(notices)) == 10  # nine parts, and the driver
+    assert "the load cannot be read: PermissionError: /proc is hidden" in notices
+
+
+def test_a_process_that_may_start_no_thread_trains_without_samples(tiny_run, no_driver, monkeypatch, caplog):
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert tiny_run(["monitor"]).outcome == "completed"
+    assert "monitor: nothing is sampled: can't start new thread" in caplog.text
+
+
+def test_a_command_with_closed_standard_streams_is_monitored(tmp_path, read_timeline):
+    (tmp_path / "job.py").write_text(
+        "from hookloop.testing import tiny_task\n\ndef build():\n    return tiny_task(3)\n"
+    )
+    (tmp_path / "run.toml").write_text(
+        '[run]\nmax_epochs = 1\ndevice = "cpu"\n[task]\nuse = "job.py:build"\n[loss]\nuse = "cross_entropy"\n'
+        '[optimizer]\nuse = "sgd"\nlr = 0.1\n[plugins.monitor]\n'
+    )
+    command = f"exec {sys.executable} -m hookloop fit run.toml --run-dir run <&- >&- 2>&-"
+    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, check=False, timeout=120)
+    assert done.returncode == 0
+    assert [row.get("event") for row in read_timeline(tmp_path / "run")][-1] == "end"
 
 
 # Warnings.

@@ -191,6 +191,15 @@ def test_a_pattern_watches_each_metric_by_itself():
     assert list(watch.unmet()) == []
 
 
+def test_a_pattern_that_met_nothing_is_told_without_a_guess():
+    watch = Watch.parse({"system/gpu*/power_watts": "> 1", "system/cpu_percnt": "> 1"})
+    assert list(watch.check({"system/cpu_percent": 50.0})) == []
+    assert sorted(watch.unmet()) == [
+        "warn: nothing was read under 'system/cpu_percnt'. Did you mean 'system/cpu_percent'?",
+        "warn: nothing was read under 'system/gpu*/power_watts'.",
+    ]
+
+
 def test_the_timeline_begins_anew_or_goes_on_after_the_last_whole_line(tmp_path):
     path = tmp_path / "system.jsonl"
     path.write_text('{"old": 1}\n{"torn')

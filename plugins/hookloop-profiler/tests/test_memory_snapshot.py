@@ -41,8 +41,8 @@ def recorder(monkeypatch):
 
 def drive(tmp_path, steps, error=None, **options):
     plugin = MemorySnapshot(MemorySnapshot.Config(**options))
-    entry = SimpleNamespace(plugin=plugin, instance="memory-snapshot")
-    run = SimpleNamespace(plugins=[entry], device=torch.device("cuda"), rank=0, step=0, directory=tmp_path)
+    plugins = SimpleNamespace(name_of=lambda plugin: "memory-snapshot")
+    run = SimpleNamespace(plugins=plugins, device=torch.device("cuda"), rank=0, step=0, directory=tmp_path)
     plugin.on_run_start(run)
     plugin.prepare_model(run)
     for run.step in range(1, steps + 1):
@@ -66,3 +66,16 @@ def test_another_error_is_no_reason_for_a_snapshot(recorder, tmp_path):
     drive(tmp_path, 2, error=RuntimeError("boom"))
     assert recorder == [{"max_entries": 100_000}, {"enabled": None}]
     assert not is_out_of_memory(RuntimeError("boom"))
+
+
+def test_a_torch_that_cannot_record_ends_no_run(monkeypatch, tmp_path, messages):
+    monkeypatch.setattr(memory_snapshot, "memory", lambda: SimpleNamespace())
+    drive(tmp_path, 3, stop_step=2)
+    assert "rests, as torch cannot record" in messages("WARNING")[0]
+
+
+def test_a_snapshot_that_cannot_be_written_ends_no_run(recorder, tmp_path, messages):
+    (tmp_path / "profile").write_text("in the way")
+    drive(tmp_path, 3, stop_step=2)
+    assert "could not be written" in messages("WARNING")[0]
+    assert recorder[-1] == {"enabled": None}

@@ -144,23 +144,78 @@ def test_where_another_profiler_is_at_work_it_steps_back(tiny_run, messages):
     with torch.autograd.profiler.profile():
         result = tiny_run([("profiler", SHORT)])
     assert result.outcome == "completed"
-    assert "another profiler is at work" in messages("WARNING")[0]
+    assert messages("WARNING") == [
+        "profiler: 'profiler' leaves this profile out: another profiler is at work, "
+        "and torch has but one profiler at a time"
+    ]
+    assert not any("no profile was made" in each for each in messages("INFO"))
 
 
-def test_two_at_a_time_are_one(tiny_run, messages):
-    result = tiny_run([("profiler", SHORT), ("second", {"use": "profiler", **SHORT})])
-    assert len(files(result, ".trace.json.gz")) == 1
-    assert "another profiler is at work" in messages("WARNING")[0]
+@pytest.mark.parametrize("second", [SHORT, SHORT | {"wait": 2}])
+def test_two_at_a_time_are_one(tiny_run, messages, second):
+    """Two that warm up at once end the process; one of two that record at once loses its data."""
+    result = tiny_run([("profiler", SHORT), ("second", {"use": "profiler", **second})])
+    assert [path.parent.name for path in files(result, ".trace.json.gz")] == ["profiler"]
+    assert messages("WARNING") == [
+        "profiler: 'second' leaves this profile out: 'profiler' is at work, and torch has but one profiler at a time"
+    ]
 
 
-def test_the_memory_over_time_is_written_where_torch_has_it(tiny_run, messages):
+def test_two_one_after_the_other_are_two(tiny_run, messages):
+    result = tiny_run([("profiler", SHORT), ("second", {"use": "profiler", **SHORT, "wait": 6})], epochs=1, steps=10)
+    assert [path.parent.name for path in files(result, ".trace.json.gz")] == ["profiler", "second"]
+    assert messages("WARNING") == []
+
+
+@pytest.mark.filterwarnings("ignore:`torch.profiler.profile.export_memory_timeline`")
+def test_the_memory_over_time_is_that_of_the_model_and_its_batches(tiny_run, messages):
+    """Of each category, bytes at each change: parameters and optimizer's state stay, activations come and go."""
+    if not hasattr(torch.profiler.profile, "export_memory_timeline"):
+        pytest.skip("this torch has none any more")
+
+    def task():
+        batch = (torch.ones(64, 256), torch.zeros(64, dtype=torch.long))
+        return SupervisedTask(torch.nn.Sequential(torch.nn.Linear(256, 1024), torch.nn.Linear(1024, 8)), [batch] * 6)
+
+    result = tiny_run([("profiler", SHORT | {"memory_timeline": True})], task=task, epochs=1)
+    [path] = files(result, ".memory.json")
+    times, sizes = json.loads(path.read_text())
+    assert len(times) == len(sizes) > 20
+    assert times == sorted(times)
+    assert all(each >= 0 for row in sizes for each in row)
+    parameters = 4 * (256 * 1024 + 1024 + 1024 * 8 + 8)
+    assert parameters <= max(map(sum, sizes)) < 20 * parameters
+    assert messages("WARNING") == []
+
+
+def test_a_torch_without_a_memory_timeline_says_what_to_use_instead(tiny_run, messages, monkeypatch):
+    for each in torch.profiler.profile.__mro__:
+        if "export_memory_timeline" in vars(each):
+            monkeypatch.delattr(each, "export_memory_timeline")
     result = tiny_run([("profiler", SHORT | {"memory_timeline": True})])
-    has = hasattr(torch.profiler.profile, "export_memory_timeline")
-    assert bool(files(result, ".memory.json")) or not has or messages("WARNING")
-    assert files(result, ".operators.txt")
+    assert "the memory timeline could not be written" in messages("WARNING")[0]
+    assert "memory-snapshot" in messages("WARNING")[0]
+    assert len(files(result, ".operators.txt")) == len(files(result, ".trace.json.gz")) == 1
+
+
+def test_memory_shapes_and_stacks_are_in_the_files_that_they_are_for(tiny_run):
+    result = tiny_run([("profiler", SHORT | {"memory": True, "shapes": True, "flops": True})])
+    [table] = files(result, ".operators.txt")
+    assert all(word in table.read_text() for word in ("CPU Mem", "Input Shapes", "FLOPs"))
+    [trace] = files(result, ".trace.json.gz")
+    assert any("Input Dims" in each.get("args", {}) for each in by_name(events_of(trace), "aten::addmm"))
 
 
 @pytest.mark.parametrize("options", [{"repeat": 0}, {"warmup": 0}, {"active": 0}, {"ranks": "some"}])
 def test_an_endless_or_empty_schedule_is_refused(tiny_run, options):
     with pytest.raises(ConfigError, match=next(iter(options))):
         tiny_run([("profiler", options)])
+
+
+def test_a_stop_in_the_middle_of_a_profile_writes_what_there_is(tiny_run, acting):
+    stop = acting("on_step_end", lambda run: run.request_stop("enough") if run.step == 4 else None)
+    result = tiny_run([("profiler", {"wait": 1, "warmup": 1, "active": 50}), ("stop", stop)])
+    assert result.outcome == "stopped"
+    [trace] = files(result, ".trace.json.gz")
+    assert len(by_name(events_of(trace), "step")) == 2
+    assert not torch.autograd._profiler_enabled()

@@ -1,9 +1,12 @@
 """The plugin ``throughput``: exact for batches of different sizes, in every stage."""
 
+from typing import ClassVar
+
 import pytest
 import torch
 
-from hookloop import ConfigError, SupervisedTask
+from hookloop import ConfigError, SupervisedTask, hookimpl
+from hookloop_profiler import Throughput
 
 
 def data(*sizes):
@@ -76,6 +79,65 @@ def test_any_unit_can_be_counted(tiny_run, fake_clock, passing, tmp_path):
     assert series(result, "throughput/words_per_second") == [21, 21, 7]
     assert series(result, "throughput/pixels_per_second") == [12, 12, 4]
     assert "throughput/samples_per_second" not in result.metrics
+
+
+class Unread(torch.Tensor):
+    """A number on a device that whoever reads it would have to wait for."""
+
+    reads = 0
+
+    def item(self):
+        Unread.reads += 1
+        return super().item()
+
+    __float__ = __bool__ = __int__ = item
+
+
+def test_what_is_counted_on_a_device_is_read_at_the_boundary_alone(tiny_run, monkeypatch, tmp_path):
+    """Lightning: to log in a step is to wait for the device in it."""
+    monkeypatch.setattr(Unread, "reads", 0)
+    (tmp_path / "unread.py").write_text(
+        "import torch\nkind = None\ndef tokens(batch):\n    return torch.tensor(5.0).as_subclass(kind)\n"
+    )
+    units = {"tokens": f"{tmp_path / 'unread.py'}:tokens"}
+    plugin = Throughput(Throughput.Config(warmup_steps=0, units=units))
+
+    class Watch:
+        role = "observer"
+        reads: ClassVar = []
+
+        @hookimpl
+        def on_fit_start(self, run):
+            plugin.functions["tokens"].__globals__["kind"] = Unread
+
+        @hookimpl(trylast=True)
+        def on_step_end(self, run):
+            self.reads.append(Unread.reads)
+
+    tiny_run([("throughput", plugin), ("watch", Watch())], epochs=1, steps=4, log_every="4 steps")
+    assert Watch.reads == [0, 0, 0, 0]
+    assert Unread.reads >= 1
+
+
+def test_micro_batches_of_an_accumulated_step_count_one_by_one(tiny_run, fake_clock, passing, tmp_path):
+    (tmp_path / "rows.py").write_text("def rows(batch):\n    return len(batch[1])\n")
+    options = {"warmup_steps": 0, "units": {"rows": f"{tmp_path / 'rows.py'}:rows"}}
+    plugins = [passing("on_batch_start", 2), ("throughput", options)]
+    result = tiny_run(plugins, task=task, clock=fake_clock, epochs=1, accumulate=2)
+    assert series(result, "throughput/samples_per_second") == [3, 1]
+    assert series(result, "throughput/rows_per_second") == [3, 1]
+
+
+def test_what_lies_between_two_epochs_is_no_time_of_training(tiny_run, fake_clock, passing):
+    plugins = [passing("on_batch_start", 2), passing("on_epoch_end", 90), ("throughput", {"warmup_steps": 0})]
+    result = tiny_run(plugins, task=task, clock=fake_clock)
+    assert series(result, "throughput/samples_per_second") == [3, 3, 1, 3, 3, 1]
+
+
+def test_saving_is_a_part_of_the_time_of_training(tiny_run, fake_clock, passing):
+    plugins = [passing("on_batch_start", 2), passing("persist", 1), ("throughput", {"warmup_steps": 0})]
+    result = tiny_run(plugins, task=task, clock=fake_clock, epochs=1)
+    assert series(result, "throughput/samples_per_second") == [6 / 2, 6 / 3, 2 / 3]
 
 
 def test_the_rest_of_a_resumed_epoch_has_its_rate(tiny_run, fake_clock, passing):

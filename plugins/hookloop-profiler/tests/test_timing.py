@@ -5,7 +5,7 @@ import torch
 
 from hookloop import ConfigError, SupervisedTask, hookimpl
 from hookloop_profiler.marks import DeviceMarks, HostMarks, marks_for
-from hookloop_profiler.timeline import Averages, Timeline
+from hookloop_profiler.timeline import Timeline
 
 
 class Slow(SupervisedTask):
@@ -101,11 +101,11 @@ def test_the_warm_up_is_left_out_of_the_moving_mean(tiny_run, fake_clock, acting
 
 def test_a_window_longer_than_any_bound_holds_all_of_it():
     """TNT: silently cut to the last 1,000 to 5,000 samples (2.1)."""
-    averages = Averages(10_000, 0)
+    timeline = Timeline(HostMarks(float), 10_000, 0)
     for each in range(10_000):
-        averages.add({"iteration": each})
-    assert averages.take() == {"iteration": 4999.5}
-    assert averages.take() == {}
+        timeline.add(0, each, 0.0)
+    assert timeline.means() == {"iteration": 4999.5, "data_wait": 0.0}
+    assert timeline.means() == {}
 
 
 def test_a_skipped_update_is_left_out(tiny_run, fake_clock):
@@ -124,6 +124,64 @@ def test_a_skipped_update_is_left_out(tiny_run, fake_clock):
         [("skips", Skips()), ("timing", {"warmup": 0})], task=Slow(fake_clock), clock=fake_clock, epochs=1
     )
     assert series(result, "time/iteration_seconds") == [2.0, 2.0]
+
+
+def test_the_window_moves(tiny_run, fake_clock, acting):
+    seconds = iter([1, 2, 3, 4, 5, 6])
+    slow = acting("on_gradients_ready", lambda run: fake_clock.advance(next(seconds)))
+    options = {"warmup": 0, "window": 2}
+    result = tiny_run([("slow", slow), ("timing", options)], clock=fake_clock, log_every="3 steps")
+    assert series(result, "time/iteration_seconds") == [2.5, 5.5]
+
+
+def test_each_validation_has_a_mean_of_its_own(tiny_run, fake_clock, acting):
+    seconds = iter([10, 20, 1, 3])
+    slow = acting("on_validation_batch_end", lambda run: None)
+    inside = acting("run_forward", lambda run: fake_clock.advance(next(seconds)) if run.stage == "validate" else None)
+    result = tiny_run([("slow", slow), ("inside", inside), ("timing", {"warmup": 1})], clock=fake_clock)
+    assert series(result, "time/val/iteration_seconds") == [20, 2]
+
+
+@pytest.mark.parametrize("hook", ["on_validation_batch_start", "on_validation_batch_end", "on_validation_end"])
+def test_what_others_do_around_a_batch_of_validation_is_not_counted(tiny_run, fake_clock, passing, hook):
+    result = tiny_run([passing(hook, 50), ("timing", {"warmup": 0})], task=Slow(fake_clock), clock=fake_clock, epochs=1)
+    assert result.metrics["time/val/iteration_seconds"] == 1.0
+    assert result.metrics["time/val/data_wait_seconds"] == 0.5
+
+
+def test_without_phases_nothing_is_hooked_inside_of_a_step(tiny_run, fake_clock, acting):
+    chains = []
+    watch = acting("on_step_end", lambda run: chains.append(run.plugins.chain("on_forward_start")))
+    options = {"warmup": 0, "phases": False}
+    result = tiny_run([("watch", watch), ("timing", options)], task=Slow(fake_clock), clock=fake_clock)
+    assert result.metrics["time/iteration_seconds"] == 2.0
+    assert "time/forward_seconds" not in result.metrics
+    assert chains == [[]] * 6
+
+
+def test_phases_of_very_short_steps_are_timed_now_and_then(tiny_run, fake_clock, acting):
+    """To time them takes longer than a part of a step as short as these."""
+    timed = []
+    watch = acting("on_step_start", lambda run: timed.append(len(run.plugins.chain("on_forward_start"))))
+    rest = acting("on_step_end", lambda run: fake_clock.advance(5))
+    options = {"warmup": 0, "window": 2}
+    result = tiny_run([("watch", watch), ("rest", rest), ("timing", options)], clock=fake_clock, epochs=1, steps=9)
+    assert timed == [1, 1, 0, 0, 1, 1, 0, 0, 1]
+    assert len(series(result, "time/iteration_seconds")) == 9
+    assert len(series(result, "time/forward_seconds")) == 7  # those of step 2 are in the window up to step 3
+
+
+def test_a_device_is_never_waited_for(tiny_run, monkeypatch):
+    """Lightning: waits for the device in every batch."""
+
+    def wait(*given, **named):
+        raise AssertionError("this waits for the device")
+
+    for module in (torch.accelerator, torch.cuda):
+        monkeypatch.setattr(module, "synchronize", wait)
+    plugins = [("timing", {"warmup": 0}), ("throughput", {"warmup_steps": 0}), "flops", "slow-rank"]
+    result = tiny_run(plugins, commands=["fit", "validate", "test", "predict"])
+    assert result.outcome == "completed"
 
 
 class Event:
@@ -145,18 +203,18 @@ class Event:
 
 def test_on_a_device_nothing_is_read_before_the_device_has_passed_it(monkeypatch):
     monkeypatch.setattr(Event, "queue", [])
-    timeline = Timeline(DeviceMarks(Event))
+    marks = DeviceMarks(Event)
+    timeline = Timeline(marks, 50, 0)
     for _ in range(2):
-        timeline.begin("iteration")
-        timeline.begin("forward")
-        timeline.end("forward")
-        timeline.end("iteration")
-        timeline.close()
-    assert list(timeline.finished()) == []
-    monkeypatch.setattr(Event, "passed", 4)
-    assert list(timeline.finished()) == [{"forward": 1.0, "iteration": 3.0}]
-    monkeypatch.setattr(Event, "passed", 8)
-    assert len(list(timeline.finished())) == 1
+        began, half = marks.mark(), marks.mark()
+        timeline.add(began, marks.mark(), 0.5, [("forward", began, half)])
+    assert timeline.means() == {}
+    monkeypatch.setattr(Event, "passed", 3)
+    assert timeline.means() == {"data_wait": 0.5, "forward": 1.0, "iteration": 2.0}
+    assert timeline.means() == {}
+    monkeypatch.setattr(Event, "passed", 6)
+    assert timeline.means()["iteration"] == 2.0
+    assert len(timeline.rows) == 2
 
 
 def test_a_processor_is_timed_by_the_clock_of_the_run(fake_clock):

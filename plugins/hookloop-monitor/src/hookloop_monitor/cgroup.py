@@ -52,8 +52,9 @@ def groups(mount: Path, membership: Path, controller: str) -> Iterator[Folder]:
 def memberships(membership: Path, controller: str) -> Iterator[tuple[int, str]]:
     """Yield version and path of each line of ``/proc/self/cgroup`` that is about *controller*."""
     with suppress(OSError):
-        for line in membership.read_text(encoding="utf-8").splitlines():
-            number, controllers, path = line.split(":", 2)
+        for line in membership.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
+            number, _, rest = line.partition(":")
+            controllers, _, path = rest.partition(":")
             if number == "0" and not controllers:
                 yield 2, path.strip("/")
             elif controller in controllers.split(","):
@@ -114,7 +115,7 @@ def first_number(path: Path) -> int | None:
 
 def keyed_number(path: Path, key: str) -> int | None:
     """Return the number after *key* in a file of pairs."""
-    with suppress(OSError):
+    with suppress(OSError, UnicodeDecodeError):
         for line in path.read_text(encoding="ascii").splitlines():
             name, _, value = line.partition(" ")
             if name == key and value.isdecimal():

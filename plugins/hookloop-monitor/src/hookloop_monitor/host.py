@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NoReturn
 
 import psutil
 
@@ -14,32 +15,56 @@ from hookloop_monitor.rates import Rates
 LOOPBACK = ("lo", "lo0")
 
 
+def give_up(part: str, error: Exception) -> NoReturn:
+    """Raise *error*: nobody said what else to do."""
+    raise error
+
+
 class HostReader:
     """Reads CPU, RAM, swap, disk, network and load.
 
-    Inside limits of a container, CPU and memory are those of the container, in parts of its limits.
+    Inside limits of a container, CPU and memory are those of the container, in parts of its limits. A part that cannot
+    be read is told to *failed*, and the others are read all the same: a container may hide any of them.
     """
 
-    def __init__(self, directory: Path, *, per_core: bool = False, limits: cgroup.Limits | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        per_core: bool = False,
+        limits: cgroup.Limits | None = None,
+        failed: Callable[[str, Exception], None] = give_up,
+    ) -> None:
         self.directory = directory
         self.per_core = per_core
-        memory = psutil.virtual_memory().total
-        self.limits = cgroup.find_limits(memory, os.cpu_count() or 1) if limits is None else limits
+        self._limits = limits
+        self._failed = failed
         self._rates = Rates()
+
+    @property
+    def limits(self) -> cgroup.Limits:
+        """The limits of the container; they are looked for once."""
+        if self._limits is None:
+            self._limits = cgroup.find_limits(psutil.virtual_memory().total, os.cpu_count() or 1)
+        return self._limits
 
     def read(self, now: float, *, slow: bool = False) -> dict[str, float]:
         """Return what can be read at *now*, a monotonic time in seconds; rates are those since the last call."""
         values: dict[str, float] = {}
-        parts: tuple[Callable[[float], Mapping[str, float]], ...] = (
-            self._cpu,
-            self._memory,
-            self._swap,
-            self._disk,
-            self._network,
-            self._load,
-        )
-        for part in parts:
-            values.update(part(now))
+        parts: Mapping[str, Callable[[float], Mapping[str, float]]] = {
+            "the CPU": self._cpu,
+            "the memory": self._memory,
+            "the swap": self._swap,
+            "the disk": self._disk_space,
+            "the disks' traffic": self._disk_traffic,
+            "the network": self._network,
+            "the load": self._load,
+        }
+        for name, part in parts.items():
+            try:
+                values.update(part(now))
+            except Exception as error:
+                self._failed(name, error)
         return values
 
     def close(self) -> None:
@@ -78,20 +103,23 @@ class HostReader:
         values: dict[str, float] = {"swap_used_bytes": swap.used, "swap_total_bytes": swap.total}
         return {**values, "swap_percent": swap.percent} if swap.total else values
 
-    def _disk(self, now: float) -> dict[str, float]:
+    def _disk_space(self, now: float) -> dict[str, float]:
         usage = psutil.disk_usage(str(self.directory))
-        values: dict[str, float] = {
+        return {
             "disk_used_bytes": usage.used,
             "disk_free_bytes": usage.free,
             "disk_percent": usage.percent,
             "disk_total_bytes": usage.total,
         }
-        # None where the machine shows no disk, as in some containers.
+
+    def _disk_traffic(self, now: float) -> dict[str, float]:
         traffic = psutil.disk_io_counters()
-        if traffic is not None:
-            values.update(self._rates.per("disk_read_bytes_per_second", traffic.read_bytes, now))
-            values.update(self._rates.per("disk_written_bytes_per_second", traffic.write_bytes, now))
-        return values
+        if traffic is None:  # where the machine shows no disk, as in some containers
+            return {}
+        return {
+            **self._rates.per("disk_read_bytes_per_second", traffic.read_bytes, now),
+            **self._rates.per("disk_written_bytes_per_second", traffic.write_bytes, now),
+        }
 
     def _network(self, now: float) -> dict[str, float]:
         cards = [each for name, each in psutil.net_io_counters(pernic=True).items() if name not in LOOPBACK]

@@ -81,7 +81,7 @@ class Monitor:
     def on_epoch_start(self) -> None:
         """Have new loader workers noticed soon."""
         if self.session is not None:
-            self.session.processes.look_again()
+            self.session.workers.look_again()
 
     @hookimpl
     def on_run_end(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import psutil
 
 from hookloop_monitor.rates import Rates
@@ -12,13 +14,31 @@ HURRIED_LOOK_SECONDS = 1.0
 
 
 class ProcessReader:
-    """Reads memory and CPU of this process and, summed up, of its descendants. 100 percent is one core.
+    """Reads memory and CPU of this process. 100 percent is one core."""
 
-    The descendants are looked for every ten seconds; sooner when one has ended, or after `look_again`.
+    def __init__(self) -> None:
+        self._process: psutil.Process | None = None
+        self._rates = Rates()
+
+    def read(self, now: float, *, slow: bool = False) -> dict[str, float]:
+        """Return what can be read at *now*, a monotonic time in seconds."""
+        self._process = process = self._process or psutil.Process()
+        with process.oneshot():
+            times, memory = process.cpu_times(), process.memory_info()
+            values: dict[str, float] = {"process/rss_bytes": memory.rss, "process/threads": process.num_threads()}
+        return values | self._rates.per("process/cpu_percent", times.user + times.system, now, 100)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class WorkerReader:
+    """Reads memory and CPU of the descendants of this process, summed up. 100 percent is one core.
+
+    They are looked for every ten seconds; sooner when one has ended, or after `look_again`.
     """
 
     def __init__(self) -> None:
-        self._process = psutil.Process()
         self._children: dict[int, psutil.Process] = {}
         self._looked_at = float("-inf")
         self._hurry = False
@@ -27,37 +47,8 @@ class ProcessReader:
         self._spent_by_all = 0.0
 
     def read(self, now: float, *, slow: bool = False) -> dict[str, float]:
-        """Return what can be read at *now*, a monotonic time in seconds."""
-        with self._process.oneshot():
-            times, memory = self._process.cpu_times(), self._process.memory_info()
-            values: dict[str, float] = {
-                "process/rss_bytes": memory.rss,
-                "process/threads": self._process.num_threads(),
-            }
-        values.update(self._rates.per("process/cpu_percent", times.user + times.system, now, 100))
+        """Return what can be read at *now*, a monotonic time in seconds; nothing where there are no workers."""
         self._look(now)
-        return values | self._workers(now)
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-    def look_again(self) -> None:
-        """Have the next readings look for new children: an epoch may start workers."""
-        self._hurry = True
-
-    def pids(self) -> set[int]:
-        """Return the numbers of this process and of those that it started."""
-        return {self._process.pid, *self._children}
-
-    def _look(self, now: float) -> None:
-        if now - self._looked_at < (HURRIED_LOOK_SECONDS if self._hurry else LOOK_SECONDS):
-            return
-        self._looked_at, self._hurry = now, False
-        found = {each.pid: each for each in self._process.children(recursive=True)}
-        # The objects known already are kept, which saves reading when each was started.
-        self._children = {pid: self._children.get(pid, each) for pid, each in found.items()}
-
-    def _workers(self, now: float) -> dict[str, float]:
         alive, rss, spent = 0, 0, 0.0
         for pid, child in list(self._children.items()):
             try:
@@ -82,3 +73,22 @@ class ProcessReader:
         self._spent_by_all += spent
         cpu = self._rates.per("workers/cpu_percent", self._spent_by_all, now, 100)
         return {"workers/count": alive, "workers/rss_bytes": rss, **cpu}
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def look_again(self) -> None:
+        """Have the next readings look for new children: an epoch may start workers."""
+        self._hurry = True
+
+    def pids(self) -> set[int]:
+        """Return the numbers of this process and of those that it started."""
+        return {os.getpid(), *self._children}
+
+    def _look(self, now: float) -> None:
+        if now - self._looked_at < (HURRIED_LOOK_SECONDS if self._hurry else LOOK_SECONDS):
+            return
+        self._looked_at, self._hurry = now, False
+        found = {each.pid: each for each in psutil.Process().children(recursive=True)}
+        # The objects known already are kept, which saves reading when each was started.
+        self._children = {pid: self._children.get(pid, each) for pid, each in found.items()}

@@ -18,7 +18,7 @@ from hookloop_monitor.gpu import GpuReader
 from hookloop_monitor.host import HostReader
 from hookloop_monitor.notices import Notices
 from hookloop_monitor.opening import open_gpus
-from hookloop_monitor.processes import ProcessReader
+from hookloop_monitor.processes import ProcessReader, WorkerReader
 from hookloop_monitor.sampler import JOIN_SECONDS, Sampler
 from hookloop_monitor.thresholds import Watch
 from hookloop_monitor.timeline import Timeline
@@ -39,7 +39,7 @@ class Session:
 
     Attributes:
         window: what was sampled since somebody took it. ``whole``: all of it.
-        processes: this process and its workers.
+        workers: the processes that this one started.
     """
 
     def __init__(self, config: Monitor.Config, run: Run, environ: Mapping[str, str]) -> None:
@@ -48,7 +48,7 @@ class Session:
         self.environ = environ
         self.window = Window()
         self.whole = Window()
-        self.processes = ProcessReader()
+        self.workers = WorkerReader()
         self.place = place_of(run, environ)
         self.notices = Notices(self._note)
         self._labels: dict[str, str] = {}
@@ -64,7 +64,10 @@ class Session:
         """Begin to sample."""
         about = {"host": socket.gethostname(), "pid": os.getpid(), "rank": self.run.rank}
         self._write(event="start", **about, interval_seconds=self.config.interval_seconds)
-        self._sampler.start()
+        try:
+            self._sampler.start()
+        except RuntimeError as error:  # a container may have a limit of threads
+            self.notices.say(f"nothing is sampled: {error}")
 
     def stop(self) -> None:
         """End the sampler, and say what the run came to."""
@@ -81,11 +84,15 @@ class Session:
         if used is not None:
             summary["system/energy_wh"] = used
         self._write(event="end", outcome=self.run.outcome, summary=summary)
-        if self._timeline is not None:
-            self._timeline.close()
+        timeline, self._timeline = self._timeline, None  # a call that was left behind may still come back
+        if timeline is not None:
+            timeline.close()
 
     def _openers(self) -> dict[str, Callable[[], Reader | None]]:
-        openers: dict[str, Callable[[], Reader | None]] = {"the process": self._open_process}
+        openers: dict[str, Callable[[], Reader | None]] = {
+            "the process": ProcessReader,
+            "its workers": lambda: self.workers,
+        }
         if self.place.local_rank == 0:
             openers["the machine"] = self._open_host
         openers["the allocator"] = self._open_allocator
@@ -93,17 +100,14 @@ class Session:
             openers["the GPUs"] = self._open_gpus
         return openers
 
-    def _open_process(self) -> ProcessReader:
-        return self.processes
-
     def _open_host(self) -> HostReader:
-        return HostReader(self.run.directory, per_core=self.config.per_core)
+        return HostReader(self.run.directory, per_core=self.config.per_core, failed=self._collector.fail)
 
     def _open_allocator(self) -> AllocatorReader | None:
         return open_allocator(self.run.device)
 
     def _open_gpus(self) -> GpuReader | None:
-        pids = self.processes.pids if self.config.gpu_processes else None
+        pids = self.workers.pids if self.config.gpu_processes else None
         return open_gpus(self.config.gpus, self.place, self.environ, self.notices, pids=pids, found=self._note_cards)
 
     def _note_cards(self, cards: Sequence[Card]) -> None:

@@ -98,6 +98,7 @@ class Watch:
     def unmet(self) -> Iterator[str]:
         """Yield a message for each name under which nothing was ever read."""
         for pattern in self._thresholds.keys() - self._met:
-            near = difflib.get_close_matches(pattern, sorted(self._names), n=1)
+            # What is near to a pattern is near to its letters, and not to what it means.
+            near = [] if "*" in pattern else difflib.get_close_matches(pattern, sorted(self._names), n=1)
             hint = f" Did you mean '{near[0]}'?" if near else ""
             yield f"warn: nothing was read under '{pattern}'.{hint}"

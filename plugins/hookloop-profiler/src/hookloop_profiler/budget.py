@@ -47,8 +47,8 @@ def culprits(spent: Iterable[Spent], wall_seconds: float, budget_percent: float)
 
 
 def table(spent: Iterable[Spent]) -> str:
-    """Return a row for each plugin and hook, the most expensive first."""
-    rows = sorted(spent, key=lambda each: each.seconds, reverse=True)
+    """Return a row for each plugin and hook, in the order given."""
+    rows = list(spent)
     width = max((len(each.plugin) for each in rows), default=0)
     hooks = max((len(each.hook) for each in rows), default=0)
     lines = [f"{'plugin':{max(width, 6)}}  {'hook':{max(hooks, 4)}}  {'calls':>9}  {'total ms':>10}  {'µs a call':>10}"]

@@ -13,17 +13,32 @@ if TYPE_CHECKING:
 Counts = dict[str, int]  # of modules, by name; "" is all of it
 
 
-class StepCounter:
+class FirstLook:
+    """Calls *over* at the end of a step of training, or of a batch of an evaluation, until its host lets it go."""
+
+    role = "observer"
+
+    def __init__(self, over: Callable[[Run], None]) -> None:
+        self.over = over
+
+    @hookimpl
+    def on_step_end(self, run: Run) -> None:
+        """It is over."""
+        self.over(run)
+
+    on_validation_batch_end = on_test_batch_end = on_predict_batch_end = on_step_end
+
+
+class StepCounter(FirstLook):
     """Wraps a step of training, or the forward pass of a batch of an evaluation, and hands on what it counted.
 
     The counter of torch knows matrix products, convolutions and attention; the rest is small beside them.
     """
 
-    role = "observer"
-
-    def __init__(self, counted: Callable[[Run, Counts, int], None]) -> None:
+    def __init__(self, over: Callable[[Run], None], counted: Callable[[Run, Counts, int], None]) -> None:
+        super().__init__(over)
         self.counted = counted
-        self.counting = False
+        self.is_counting = False
 
     @hookimpl(wrapper=True, tryfirst=True)
     def run_step(self, run: Run) -> Generator[None, Any, Any]:
@@ -35,7 +50,7 @@ class StepCounter:
     @hookimpl(wrapper=True, tryfirst=True)
     def run_forward(self, run: Run, batch: Any) -> Generator[None, Any, Any]:
         """Count the forward pass of an evaluation."""
-        if self.counting or run.stage == "train":
+        if self.is_counting or run.stage == "train":
             return (yield)
         result = yield from self.count(run, lambda: run.task.batch_size(batch))
         return result
@@ -45,12 +60,12 @@ class StepCounter:
         from torch.utils.flop_counter import FlopCounterMode
 
         counter = FlopCounterMode(display=False)
-        self.counting = True
+        self.is_counting = True
         try:
             with counter:
                 result = yield
         finally:
-            self.counting = False
+            self.is_counting = False
         root = type(run.model).__name__
         totals = {name: sum(counts.values()) for name, counts in counter.get_flop_counts().items()}
         named = {name.removeprefix(f"{root}."): total for name, total in totals.items() if name.startswith(f"{root}.")}

@@ -16,28 +16,25 @@ def loaded(run: Run) -> Iterable[Any]:
     return cast("Iterable[Any]", run.plugins)
 
 
-def own_entry(plugin: object, run: Run) -> Any:
-    """Return what the plugin set holds of *plugin*."""
-    return next(each for each in loaded(run) if each.plugin is plugin)
-
-
 def directory_of(plugin: object, run: Run) -> Path:
     """Return where *plugin* may write: a directory of its instance's own."""
-    return Path(run.directory) / "profile" / str(own_entry(plugin, run).instance)
+    return Path(run.directory) / "profile" / run.plugins.name_of(plugin)
 
 
 def invite(host: object, guest: object, run: Run) -> str:
     """Let *guest* take part in the hooks of *run*, in the name of the plugin *host*; return what `dismiss` needs.
 
-    A hook that is needed for a few steps then costs nothing in all others.
+    A hook that is needed for a few steps then costs nothing in all others. To change who takes part costs some
+    milliseconds, as the hooks of all plugins are looked up anew: it is for the beginning and the end, and not for each
+    step.
     """
-    own = own_entry(host, run)
+    own = next(each for each in loaded(run) if each.plugin is host)
     instance = f"{own.instance}:{type(guest).__name__.lower()}"
     cast("Any", run.plugins).register(replace(own, instance=instance, plugin=guest, options=None))
     return instance
 
 
 def dismiss(instance: str, run: Run) -> None:
-    """Take a guest out again."""
+    """Take a guest out again, if it is there."""
     if instance in run.plugins:
         run.plugins.unregister(instance)

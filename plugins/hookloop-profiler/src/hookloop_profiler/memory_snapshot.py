@@ -80,10 +80,8 @@ class MemorySnapshot:
     @hookimpl
     def on_step_end(self, run: Run) -> None:
         """Count a step; begin and end where that was asked for."""
-        if self.resting:
-            return
         self.steps += 1
-        if self.steps == self.config.start_step:
+        if self.steps == self.config.start_step and not self.resting:
             self.record()
         if self.steps == self.config.stop_step and self.recording:
             self.write(f"step{run.step}-rank{run.rank}")
@@ -102,15 +100,20 @@ class MemorySnapshot:
         self.stop()
 
     def record(self) -> None:
-        """Begin."""
-        memory()._record_memory_history(max_entries=self.config.max_entries)
-        self.recording = True
+        """Begin; an error is a warning."""
+        try:
+            memory()._record_memory_history(max_entries=self.config.max_entries)
+        except Exception as error:
+            log.warning("memory-snapshot: rests, as torch cannot record: %s: %s", type(error).__name__, error)
+            self.resting = True
+        else:
+            self.recording = True
 
     def stop(self) -> None:
         """End."""
-        if self.recording:
+        recording, self.recording = self.recording, False
+        if recording:
             memory()._record_memory_history(enabled=None)
-        self.recording = False
 
     def write(self, name: str) -> None:
         """Write a snapshot; an error is a warning."""

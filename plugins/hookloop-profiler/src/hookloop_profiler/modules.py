@@ -12,7 +12,11 @@ import torch
 
 @dataclass(frozen=True)
 class Row:
-    """One module with all that is in it. Shapes and operations are None where it was not called."""
+    """One module with all that is in it. Shapes and operations are None where it was not called.
+
+    Attributes:
+        uninitialized: how many of its parameters have no shape yet; they are not among ``parameters`` and ``bytes``.
+    """
 
     name: str
     type: str
@@ -22,6 +26,7 @@ class Row:
     parameters: int
     trainable: int
     bytes: int
+    uninitialized: int
     flops: int | None
 
 
@@ -61,8 +66,9 @@ def shape_of(value: Any) -> str:
 
 
 def is_compiled(model: torch.nn.Module) -> bool:
-    """Return whether a part of *model* is compiled, and would be compiled anew for hooks on it."""
-    return any(hasattr(each, "_orig_mod") for each in model.modules())
+    """Return whether a part of *model* is compiled: to look at its first step would keep it from being compiled."""
+    marks = ("_orig_mod", "_compiled_call_impl")
+    return any(getattr(each, mark, None) is not None for each in model.modules() for mark in marks)
 
 
 def rows_of(
@@ -78,14 +84,15 @@ def rows_of(
     return found
 
 
-def held(module: torch.nn.Module) -> tuple[int, int, int]:
-    """Return the parameters of *module*, how many of them are trained, and the bytes of them and the buffers."""
+def held(module: torch.nn.Module) -> tuple[int, int, int, int]:
+    """Return the parameters of *module*, how many are trained, bytes with buffers, and how many have no shape yet."""
     parameters = [each for each in module.parameters() if not is_lazy(each)]
     tensors = [*parameters, *(each for each in module.buffers() if not is_lazy(each))]
     return (
         sum(each.numel() for each in parameters),
         sum(each.numel() for each in parameters if each.requires_grad),
         sum(each.numel() * each.element_size() for each in tensors),
+        sum(map(is_lazy, module.parameters())),
     )
 
 
@@ -108,6 +115,8 @@ def cells(row: Row) -> tuple[str, ...]:
     """Return what stands in the columns of *row*."""
     name = "  " * row.depth + (row.name.rpartition(".")[2] or "(model)")
     counts = [f"{each:,}" for each in (row.parameters, row.trainable, row.bytes)]
+    if row.uninitialized:
+        counts[0] += f" + {row.uninitialized} without shape"
     return (
         name,
         row.type,

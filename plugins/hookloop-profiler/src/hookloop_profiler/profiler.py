@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from hookloop import hookimpl
 from hookloop_profiler.cycle import busy, start_cycle, write_files
-from hookloop_profiler.instances import directory_of, dismiss, invite, loaded
-from hookloop_profiler.phases import Phases
+from hookloop_profiler.instances import directory_of, loaded
 from hookloop_profiler.profiler_options import ProfilerConfig
-from hookloop_profiler.spans import PluginSpans
+from hookloop_profiler.spans import Spans
 
 if TYPE_CHECKING:
     from torch.profiler import profile
@@ -40,10 +39,9 @@ class Profiler:
         """Begin with nothing counted."""
         self.count = 0
         self.begun = self.written = 0
+        self.due: int | None = None  # after how many steps the next profile begins
         self.profile: profile | None = None
-        self.spans: PluginSpans | None = None
-        self.phases: Phases | None = None
-        self.guest = ""
+        self.spans: Spans | None = None
         self.directory = Path()
         self.resting = False
 
@@ -52,6 +50,7 @@ class Profiler:
         """Find out whether this rank is one of those that are profiled."""
         self.reset()
         self.resting = self.config.ranks != "all" and run.rank not in self.config.ranks
+        self.due = None if self.resting else self.config.wait
         self.directory = directory_of(self, run)
 
     @hookimpl
@@ -65,36 +64,21 @@ class Profiler:
         if not run.optimizers:
             self.guarded(self.consider, run)
 
-    @hookimpl
-    def on_test_start(self, run: Run) -> None:
-        """Begin at once where there is nothing to wait for."""
-        self.guarded(self.consider, run)
-
-    @hookimpl
-    def on_predict_start(self, run: Run) -> None:
-        """Begin at once where there is nothing to wait for."""
-        self.guarded(self.consider, run)
-
     @hookimpl(trylast=True)
     def on_step_end(self, run: Run) -> None:
         """Count a step."""
-        self.guarded(self.advance, run)
+        self.count += 1
+        if self.profile is not None or self.count == self.due:
+            self.guarded(self.advance, run)
 
     @hookimpl(trylast=True)
     def on_validation_batch_end(self, run: Run) -> None:
         """Count a batch where that is asked for, or where validation is all that there is."""
         if self.config.validation or not run.optimizers:
-            self.guarded(self.advance, run)
+            self.on_step_end(run)
 
-    @hookimpl(trylast=True)
-    def on_test_batch_end(self, run: Run) -> None:
-        """Count a batch."""
-        self.guarded(self.advance, run)
-
-    @hookimpl(trylast=True)
-    def on_predict_batch_end(self, run: Run) -> None:
-        """Count a batch."""
-        self.guarded(self.advance, run)
+    on_test_start = on_predict_start = on_validation_start
+    on_test_batch_end = on_predict_batch_end = on_validation_batch_end
 
     @hookimpl
     def on_fit_end(self, run: Run) -> None:
@@ -105,8 +89,8 @@ class Profiler:
     def on_run_end(self, run: Run) -> None:
         """Stop what is still on, and say so when there is nothing to show."""
         self.guarded(self.stop, run)
-        if not self.resting and not self.written:
-            first = self.config.wait + self.config.warmup
+        first = self.config.wait + self.config.warmup
+        if not self.resting and not self.written and self.count <= first:
             log.info(
                 "profiler: no profile was made: %d steps were run, and recording begins after %d", self.count, first
             )
@@ -124,8 +108,7 @@ class Profiler:
                 self.stop(run)
 
     def advance(self, run: Run) -> None:
-        """Go on by one step."""
-        self.count += 1
+        """Go on by the step that was counted."""
         if self.profile is not None:
             written = self.written
             self.profile.step()
@@ -135,37 +118,37 @@ class Profiler:
 
     def consider(self, run: Run) -> None:
         """Begin a profile if it is time for one."""
-        one = self.config.wait + self.config.warmup + self.config.active
-        if self.profile is None and self.begun < self.config.repeat:
-            due = self.begun * one + self.config.wait
-            if self.count == due:
-                self.begin(run)
+        if self.profile is None and self.count == self.due:
+            self.begin(run)
 
     def begin(self, run: Run) -> None:
         """Begin to warm up, unless another profiler is at work."""
         self.begun += 1
-        # Two that warm up at once end the process; torch shows only one that records.
-        if busy() or self.another_is_on(run):
+        one = self.config.wait + self.config.warmup + self.config.active
+        self.due = self.begun * one + self.config.wait if self.begun < self.config.repeat else None
+        other = self.other_at_work(run)
+        if other is not None:
             log.warning(
-                "profiler: another profiler is at work, and torch has but one at a time: this profile is left out"
-            )
+                "profiler: '%s' leaves this profile out: %s is at work, and torch has but one profiler at a time",
+                run.plugins.name_of(self), other,
+            )  # fmt: skip
             return
         self.profile = start_cycle(self.config, lambda profiled: self.write(profiled, run))
         if self.config.spans:
             self.attach(run)
 
-    def another_is_on(self, run: Run) -> bool:
-        """Return whether another instance of this plugin is in the middle of a profile."""
-        plugins = [each.plugin for each in loaded(run)]
-        return any(isinstance(each, Profiler) and each.profile is not None for each in plugins)
+    def other_at_work(self, run: Run) -> str | None:
+        """Return who is profiling: two that warm up at once end the process, and torch shows only one that records."""
+        for each in loaded(run):
+            if isinstance(each.plugin, Profiler) and each.plugin.profile is not None:
+                return f"'{each.instance}'"
+        return "another profiler" if busy() else None
 
     def attach(self, run: Run) -> None:
-        """Have plugins and phases as spans."""
+        """Have plugins and parts of a step as spans."""
         from torch.profiler import record_function
 
-        self.phases = Phases(record_function)
-        self.guest = invite(self, self.phases, run)
-        self.spans = PluginSpans(lambda plugin, hook: record_function(f"{plugin}: {hook}"), (self, self.phases))
+        self.spans = Spans(self, record_function, record_function)
         self.spans.attach(run)
 
     def write(self, profiled: profile, run: Run) -> None:
@@ -185,18 +168,14 @@ class Profiler:
         """Stop the profile that is on, if there is one, and let go of all that it needs."""
         profiled, self.profile = self.profile, None
         spans, self.spans = self.spans, None
-        guest, self.guest = self.guest, ""
         try:
-            if self.phases is not None:
-                self.phases.end_fetch()
+            if spans is not None:
+                spans.phases.end_fetch()
             if profiled is not None:
                 profiled.stop()
         finally:
-            self.phases = None
             if spans is not None:
                 spans.detach(run)
-            if guest:
-                dismiss(guest, run)
 
 
 def device_name(run: Run) -> str:

@@ -13,7 +13,7 @@ class ProfilerConfig(PluginConfig):
     """Options of ``[plugins.profiler]``."""
 
     wait: int = Field(10, ge=0)
-    """How many steps to let pass before each profile; they cost nothing."""
+    """How many steps to let pass before each profile; there is no profiler in them."""
 
     warmup: int = Field(2, ge=1)
     """How many steps to profile and throw away: the first ones measure the profiler as well."""

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import AfterValidator, Field
 
 from hookloop import Interval, PluginConfig, Trigger, hookimpl
-from hookloop_profiler.marks import HostMarks, marks_for
-from hookloop_profiler.timeline import Averages, Timeline
+from hookloop_profiler.instances import dismiss, invite
+from hookloop_profiler.marks import Marks, marks_for
+from hookloop_profiler.timeline import Span, Timeline
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hookloop import Run
 
 log = logging.getLogger("hookloop.profiler")
@@ -27,11 +30,74 @@ def check_counted(interval: Interval) -> Interval:
     return interval
 
 
+class BusyTimes:
+    """Times what a process does by itself: waiting for data, and the forward pass.
+
+    *compare* is called at the end of every step, to see whether it is time for it.
+    """
+
+    role = "observer"
+
+    def __init__(self, marks: Marks, clock: Callable[[], float], compare: Callable[[Run], None]) -> None:
+        self.mark = marks.mark
+        self.clock = clock
+        self.compare = compare
+        self.timeline = Timeline(marks, WINDOW, 0)
+        self.spans: list[Span] = []
+        self.began: Any = None
+        self.wait_began = self.waited_seconds = 0.0
+
+    def seconds(self) -> float:
+        """Return the mean of a step since the last time."""
+        means = self.timeline.means()
+        self.timeline.forget()
+        return means.get("data_wait", 0.0) + means.get("forward", 0.0)
+
+    @hookimpl(trylast=True)
+    def on_fetch_start(self, run: Run) -> None:
+        """Begin to wait for data."""
+        self.wait_began = self.clock()
+
+    @hookimpl(tryfirst=True)
+    def on_fetch_end(self, run: Run, batch: Any) -> None:
+        """End waiting."""
+        self.waited_seconds += self.clock() - self.wait_began
+
+    @hookimpl(trylast=True)
+    def on_forward_start(self, run: Run, batch: Any) -> None:
+        """Begin the forward pass."""
+        self.began = self.mark()
+
+    @hookimpl(tryfirst=True)
+    def on_forward_end(self, run: Run, output: Any) -> None:
+        """End it."""
+        self.spans.append(("forward", self.began, self.mark()))
+
+    @hookimpl(trylast=True)
+    def on_step_end(self, run: Run) -> None:
+        """Take in the step, and compare when it is time: all processes come to it at the same step."""
+        if self.spans:
+            self.timeline.add(self.began, self.spans[-1][2], self.waited_seconds, tuple(self.spans))
+        self.leave_out()
+        self.compare(run)
+
+    @hookimpl
+    def on_optimizer_step_skipped(self, run: Run) -> None:
+        """Leave out a step that did not come to its end."""
+        self.leave_out()
+
+    def leave_out(self) -> None:
+        """Begin with the next step."""
+        self.spans.clear()
+        self.waited_seconds = 0.0
+
+
 class SlowRank:
-    """Compares how long each process is busy by itself: waiting for data, and in the forward pass.
+    """Compares how long each process is busy by itself.
 
     Whole steps are equally long everywhere, since all wait for the slowest. Durations are compared and no clocks, as
-    those of two machines have nothing to do with each other.
+    those of two machines have nothing to do with each other. A single process has nobody to compare with, and no hook
+    in its steps for it.
     """
 
     role = "observer"
@@ -51,70 +117,38 @@ class SlowRank:
 
     def reset(self) -> None:
         """Begin with nothing measured."""
-        self.timeline = Timeline(HostMarks(float))
-        self.averages = Averages(WINDOW, 0)
         self.trigger = Trigger(self.config.every)
-        self.waits_since: float | None = None
-        self.waited_seconds = 0.0
-        self.training = False
+        self.times: BusyTimes | None = None
+        self.guest = ""
 
     @hookimpl
     def on_fit_start(self, run: Run) -> None:
         """Begin, unless there is nobody to compare with."""
         self.reset()
-        self.training = run.world_size > 1
-        if not self.training:
+        if run.world_size == 1:
             log.info("slow-rank: rests, as there is only one process")
-        self.timeline = Timeline(marks_for(run.device, run.clock))
+            return
+        self.times = BusyTimes(marks_for(run.device, run.clock), run.clock, self.compare_if_due)
+        self.guest = invite(self, self.times, run)
 
-    @hookimpl(trylast=True)
-    def on_fetch_start(self, run: Run) -> None:
-        """Begin to wait for data."""
-        self.waits_since = run.clock()
-
-    @hookimpl(tryfirst=True)
-    def on_fetch_end(self, run: Run) -> None:
-        """End waiting."""
-        if self.waits_since is not None:
-            self.waited_seconds += run.clock() - self.waits_since
-        self.waits_since = None
-
-    @hookimpl(trylast=True)
-    def on_forward_start(self) -> None:
-        """Begin the forward pass."""
-        if self.training:
-            self.timeline.begin("forward")
-
-    @hookimpl(tryfirst=True)
-    def on_forward_end(self) -> None:
-        """End it."""
-        self.timeline.end("forward")
-
-    @hookimpl(trylast=True)
-    def on_step_end(self, run: Run) -> None:
-        """Take in the step, and compare when it is time: all processes come to it at the same step."""
-        self.timeline.add("data_wait", self.waited_seconds)
-        self.waited_seconds = 0.0
-        self.timeline.close()
-        for seconds in self.timeline.finished():
-            self.averages.add(seconds)
-        if self.training and self.trigger.due(run):
+    def compare_if_due(self, run: Run) -> None:
+        """Compare when it is time after a step."""
+        if self.trigger.due(run):
             self.compare(run)
 
     @hookimpl
     def on_epoch_end(self, run: Run) -> None:
-        """Compare when it is time."""
-        if self.training and self.trigger.due_at_epoch(run):
+        """Compare when it is time after an epoch."""
+        if self.times is not None and self.trigger.due_at_epoch(run):
             self.compare(run)
 
     def compare(self, run: Run) -> None:
         """Tell all how long each was busy, and log what is to be said of it."""
         import torch.distributed
 
-        means = self.averages.take()
-        self.averages = Averages(WINDOW, 0)
         busy: list[Any] = [None] * run.world_size
-        torch.distributed.all_gather_object(busy, sum(means.values()), group=run.host_group)
+        own = self.times.seconds() if self.times is not None else 0.0
+        torch.distributed.all_gather_object(busy, own, group=run.host_group)
         gap, slowest = judge(busy)
         run.log("time/rank_gap_seconds", gap)
         run.log("time/slowest_rank", slowest)
@@ -126,9 +160,10 @@ class SlowRank:
             )  # fmt: skip
 
     @hookimpl
-    def on_fit_end(self) -> None:
+    def on_fit_end(self, run: Run) -> None:
         """Compare no more."""
-        self.training = False
+        self.times = None
+        dismiss(self.guest, run)
 
 
 def judge(busy_seconds: list[float]) -> tuple[float, int]:

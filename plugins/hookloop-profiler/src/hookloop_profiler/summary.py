@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from hookloop import PluginConfig, hookimpl
-from hookloop_profiler.counting import Counts, StepCounter
+from hookloop_profiler.counting import Counts, FirstLook, StepCounter
 from hookloop_profiler.instances import directory_of, dismiss, invite
 
 if TYPE_CHECKING:
@@ -62,62 +62,31 @@ class Summary:
 
     @hookimpl
     def on_fit_start(self, run: Run) -> None:
-        """Look at the first step."""
+        """Look at the first step, or at the first batch where there is no training before it."""
         self.begin(run)
 
-    @hookimpl
-    def on_validation_start(self, run: Run) -> None:
-        """Look at the first batch, where there is no training before it."""
-        self.begin(run)
-
-    @hookimpl
-    def on_test_start(self, run: Run) -> None:
-        """Look at the first batch."""
-        self.begin(run)
-
-    @hookimpl
-    def on_predict_start(self, run: Run) -> None:
-        """Look at the first batch."""
-        self.begin(run)
+    on_validation_start = on_test_start = on_predict_start = on_fit_start
 
     def begin(self, run: Run) -> None:
         """Listen to the modules, once a run."""
-        if self.is_done or self.shapes is not None or self.guest:
+        if self.is_done or self.shapes is not None:
             return
         from hookloop_profiler.modules import Shapes, is_compiled
 
         if is_compiled(run.model):
-            log.info("summary: a compiled model has no shapes and FLOPs here: to look would compile it anew")
+            log.info(
+                "summary: a compiled model has no shapes and FLOPs here: to look would keep it from being compiled"
+            )
             self.finish(run)
             return
         self.shapes = Shapes()
         self.shapes.attach(run.model)
-        if self.config.flops:
-            self.guest = invite(self, StepCounter(self.counted), run)
+        look = StepCounter(self.finish, self.counted) if self.config.flops else FirstLook(self.finish)
+        self.guest = invite(self, look, run)
 
     def counted(self, run: Run, counts: Counts, samples: int) -> None:
         """Take in the operations of the first step or batch."""
         self.counts = self.counts or counts
-
-    @hookimpl
-    def on_step_end(self, run: Run) -> None:
-        """The first step is over."""
-        self.finish(run)
-
-    @hookimpl
-    def on_validation_batch_end(self, run: Run) -> None:
-        """The first batch is over."""
-        self.finish(run)
-
-    @hookimpl
-    def on_test_batch_end(self, run: Run) -> None:
-        """The first batch is over."""
-        self.finish(run)
-
-    @hookimpl
-    def on_predict_batch_end(self, run: Run) -> None:
-        """The first batch is over."""
-        self.finish(run)
 
     @hookimpl
     def on_run_end(self, run: Run) -> None:
@@ -147,5 +116,4 @@ class Summary:
         guest, self.guest = self.guest, ""
         if shapes is not None:
             shapes.detach()
-        if guest:
-            dismiss(guest, run)
+        dismiss(guest, run)

@@ -2,23 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Field
 
 from hookloop import PluginConfig, check_function_location, hookimpl, import_function
-from hookloop_profiler.meter import Meter
+from hookloop_profiler.instances import invite
+from hookloop_profiler.meter import SAMPLES, Meter
 
 if TYPE_CHECKING:
     from hookloop import Run
 
 PREFIX = {"validate": "val/", "test": "test/", "predict": "predict/"}
 Amount = Annotated[float, Field(gt=0)]
+Functions = Mapping[str, Callable[[Any], Any]]
+
+
+class UnitCounter:
+    """Asks the user's functions about every batch of training; only runs that have such functions have it."""
+
+    role = "observer"
+
+    def __init__(self, functions: Functions, *meters: Meter) -> None:
+        self.functions = functions
+        self.meters = meters
+
+    @hookimpl
+    def on_batch_end(self, run: Run) -> None:
+        """Count a micro-batch."""
+        count_units(self.functions, run.batch, *self.meters)
+
+
+def count_units(functions: Functions, batch: Any, *meters: Meter) -> None:
+    """Count what *functions* find in *batch*; nobody reads it, should it be on a device."""
+    for unit, function in functions.items():
+        amount = function(batch)
+        for meter in meters:
+            meter.count(unit, amount)
 
 
 class Throughput:
-    """Counts what is in each batch, so that the last one, which may be smaller, counts for what it holds."""
+    """Reads the engine's count of samples, in which the last batch counts for what it holds, at logging boundaries.
+
+    So a step of training costs no more than a look at whether the time stands.
+    """
 
     role = "observer"
 
@@ -41,9 +69,10 @@ class Throughput:
 
     def reset(self, clock: Callable[[], float]) -> None:
         """Begin with nothing counted."""
-        self.functions: dict[str, Callable[[Any], Any]] = {}
+        self.functions: Functions = {}
         self.recent, self.epoch, self.evaluation = Meter(clock), Meter(clock), Meter(clock)
-        self.steps = 0
+        self.first_step: int | None = None
+        self.stands = True
 
     @hookimpl
     def on_run_start(self, run: Run) -> None:
@@ -51,103 +80,67 @@ class Throughput:
         self.reset(run.clock)
         locations = {unit: each for unit, each in self.config.units.items() if isinstance(each, str)}
         self.functions = {unit: import_function(each) for unit, each in locations.items()}
-        run.gauge(lambda: self.publish(run, self.recent, ""))
+        if self.functions:
+            invite(self, UnitCounter(self.functions, self.recent, self.epoch), run)
+        run.gauge(lambda: self.publish(run, self.recent.take(run.samples), ""))
 
-    def amounts(self, run: Run, batch: Any) -> dict[str, Any]:
-        """Return what *batch* holds, by unit."""
-        samples = run.task.batch_size(batch)
-        found: dict[str, Any] = {"samples": samples} if self.config.samples else {}
+    def publish(self, run: Run, rates: Mapping[str, Any], prefix: str) -> None:
+        """Log *rates*."""
+        if not rates:
+            return
+        samples = rates[SAMPLES]
+        found: dict[str, Any] = {SAMPLES: samples} if self.config.samples else {}
         for unit, each in self.config.units.items():
-            found[unit] = self.functions[unit](batch) if isinstance(each, str) else samples * each
-        return found
-
-    def publish(self, run: Run, meter: Meter, prefix: str) -> None:
-        """Log the rates of *meter*."""
-        for unit, rate in meter.take().items():
+            found[unit] = rates[unit] if isinstance(each, str) else samples * each
+        for unit, rate in found.items():
             run.log(f"throughput/{prefix}{unit}_per_second", rate)
 
     @hookimpl(trylast=True)
-    def on_fetch_start(self) -> None:
+    def on_fetch_start(self, run: Run) -> None:
         """Let the time run; waiting for data is part of it."""
-        self.epoch.go_on()
-        if self.steps >= self.config.warmup_steps:
-            self.recent.go_on()
+        if self.stands:
+            self.go_on(run)
 
-    @hookimpl
-    def on_batch_end(self, run: Run) -> None:
-        """Count a micro-batch."""
-        amounts = self.amounts(run, run.batch)
-        self.recent.count(amounts)
-        self.epoch.count(amounts)
+    def go_on(self, run: Run) -> None:
+        """Go on with what is measured by now."""
+        if self.first_step is None:
+            self.first_step = run.step
+        self.epoch.go_on(run.samples)
+        if run.step - self.first_step >= self.config.warmup_steps:
+            self.recent.go_on(run.samples)
+            self.stands = False
 
-    @hookimpl
-    def on_step_end(self) -> None:
-        """Count a step of the warm-up."""
-        self.steps += 1
+    def pause(self, run: Run) -> None:
+        """Let the time of training stand, until the next batch is fetched."""
+        self.recent.pause(run.samples)
+        self.epoch.pause(run.samples)
+        self.stands = True
 
     @hookimpl(tryfirst=True)
     def on_train_epoch_end(self, run: Run) -> None:
         """Log the rate of the whole epoch, or of what a resumed run had left of it."""
-        self.pause()
-        self.publish(run, self.epoch, "epoch/")
-
-    def pause(self) -> None:
-        """Let the time of training stand."""
-        self.recent.pause()
-        self.epoch.pause()
-
-    def evaluation_starts(self) -> None:
-        """Measure the evaluation instead of training."""
-        self.pause()
-        self.evaluation.take()
-        self.evaluation.go_on()
-
-    def evaluation_ends(self, run: Run) -> None:
-        """Log the rate of the evaluation."""
-        self.evaluation.pause()
-        self.publish(run, self.evaluation, PREFIX[run.stage])
+        self.pause(run)
+        self.publish(run, self.epoch.take(run.samples), "epoch/")
 
     @hookimpl(trylast=True)
-    def on_validation_start(self) -> None:
-        """Begin."""
-        self.evaluation_starts()
+    def on_validation_start(self, run: Run) -> None:
+        """Measure the evaluation instead of training."""
+        self.pause(run)
+        self.evaluation.forget()
+        self.evaluation.go_on()
 
     @hookimpl
     def on_validation_batch_end(self, run: Run, batch: Any) -> None:
         """Count a batch."""
-        self.evaluation.count(self.amounts(run, batch))
+        self.evaluation.count(SAMPLES, run.task.batch_size(batch))
+        count_units(self.functions, batch, self.evaluation)
 
     @hookimpl(tryfirst=True)
     def on_validation_end(self, run: Run) -> None:
-        """End."""
-        self.evaluation_ends(run)
+        """Log the rate of the evaluation."""
+        self.evaluation.pause()
+        self.publish(run, self.evaluation.take(), PREFIX[run.stage])
 
-    @hookimpl(trylast=True)
-    def on_test_start(self) -> None:
-        """Begin."""
-        self.evaluation_starts()
-
-    @hookimpl
-    def on_test_batch_end(self, run: Run, batch: Any) -> None:
-        """Count a batch."""
-        self.evaluation.count(self.amounts(run, batch))
-
-    @hookimpl(tryfirst=True)
-    def on_test_end(self, run: Run) -> None:
-        """End."""
-        self.evaluation_ends(run)
-
-    @hookimpl(trylast=True)
-    def on_predict_start(self) -> None:
-        """Begin."""
-        self.evaluation_starts()
-
-    @hookimpl
-    def on_predict_batch_end(self, run: Run, batch: Any) -> None:
-        """Count a batch."""
-        self.evaluation.count(self.amounts(run, batch))
-
-    @hookimpl(tryfirst=True)
-    def on_predict_end(self, run: Run) -> None:
-        """End."""
-        self.evaluation_ends(run)
+    on_test_start = on_predict_start = on_validation_start
+    on_test_batch_end = on_predict_batch_end = on_validation_batch_end
+    on_test_end = on_predict_end = on_validation_end

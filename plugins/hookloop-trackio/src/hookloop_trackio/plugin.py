@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hookloop import PluginConfig, hookimpl
-from hookloop_trackio.rows import Rows, joined, named
+from hookloop.loggers import Rows, column
+from hookloop_trackio.names import RESERVED
 
 if TYPE_CHECKING:
     from hookloop import Run
@@ -49,7 +50,7 @@ class Trackio:
     def reset(self) -> None:
         """Begin with nothing logged."""
         self.session: Session | None = None
-        self.rows = Rows(self.hand_over)
+        self.rows = Rows(self.hand_over, RESERVED)
         self.error = ""
         self.saved: Mapping[str, Any] | None = None
 
@@ -70,7 +71,7 @@ class Trackio:
             return
         same = saved is not None and saved["id"] == self.session.id
         logged = self.session.go_back(saved["rows"] if saved is not None and same else 0)
-        for row in joined(run.history):
+        for row in self.rows.joined(run.history):
             if row["step"] == run.step and row["step"] not in logged:
                 self.rows.pending = row  # the end of the epoch may still be to come
             elif row["step"] not in logged:
@@ -92,25 +93,25 @@ class Trackio:
     def log_text(self, run: Run, name: str, text: str) -> None:
         """Log *text* as Markdown."""
         if self.session is not None:
-            self.session.log_text(run.step, named(name), text)
+            self.session.log_text(run.step, column(name, RESERVED), text)
 
     @hookimpl
     def log_image(self, run: Run, name: str, image: Any) -> None:
         """Log pixels."""
         if self.session is not None:
-            self.session.log_image(run.step, named(name), image.numpy().copy())
+            self.session.log_image(run.step, column(name, RESERVED), image.numpy().copy())
 
     @hookimpl
     def log_figure(self, run: Run, name: str, figure: Any) -> None:
         """Log a figure as an image; it is drawn here, as it is its owner's again afterwards."""
         if self.session is not None:
-            self.session.log_figure(run.step, named(name), figure)
+            self.session.log_figure(run.step, column(name, RESERVED), figure)
 
     @hookimpl
     def log_histogram(self, run: Run, name: str, values: Any) -> None:
         """Log how values are distributed; they are copied here, as they may change afterwards."""
         if self.session is not None:
-            self.session.log_histogram(run.step, named(name), values.to("cpu", copy=True).flatten())
+            self.session.log_histogram(run.step, column(name, RESERVED), values.to("cpu", copy=True).flatten())
 
     @hookimpl
     def log_artifact(self, run: Run, name: str, path: Path) -> None:

@@ -13,14 +13,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from hookloop.loggers import Row, Worker
 from hookloop_trackio.opening import begin, library, quiet
 from hookloop_trackio.storage import go_back
-from hookloop_trackio.worker import Worker
 
 if TYPE_CHECKING:
     from hookloop import Run
     from hookloop_trackio.plugin import Trackio
-    from hookloop_trackio.rows import Row
 
 log = logging.getLogger("hookloop.trackio")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hookloop import PluginConfig, hookimpl
-from hookloop_wandb.rows import Rows, joined, named
+from hookloop.loggers import Rows, column
 
 if TYPE_CHECKING:
     from hookloop import Run
@@ -85,7 +85,7 @@ class Wandb:
             return
         same = saved is not None and saved["id"] == self.session.id
         logged = self.session.go_back(saved["rows"] if saved is not None and same else 0)
-        for row in joined(run.history):
+        for row in self.rows.joined(run.history):
             if row["step"] == run.step and row["step"] not in logged:
                 self.rows.pending = row  # the end of the epoch may still be to come
             elif row["step"] not in logged:
@@ -107,26 +107,26 @@ class Wandb:
     def log_text(self, run: Run, name: str, text: str) -> None:
         """Log *text* as it is."""
         if self.session is not None:
-            self.session.log_media(run.step, named(name), lambda: text)
+            self.session.log_media(run.step, column(name), lambda: text)
 
     @hookimpl
     def log_image(self, run: Run, name: str, image: Any) -> None:
         """Log pixels."""
         if self.session is not None:
-            self.session.log_image(run.step, named(name), image.numpy().copy())
+            self.session.log_image(run.step, column(name), image.numpy().copy())
 
     @hookimpl
     def log_figure(self, run: Run, name: str, figure: Any) -> None:
         """Log a figure as an image; it is drawn here, as it is its owner's again afterwards."""
         if self.session is not None:
-            self.session.log_figure(run.step, named(name), figure)
+            self.session.log_figure(run.step, column(name), figure)
 
     @hookimpl
     def log_histogram(self, run: Run, name: str, values: Any) -> None:
         """Log how values are distributed; they are copied here, as they may change afterwards."""
         if self.session is not None:
             copied = values.to("cpu", copy=True).flatten()
-            self.session.log_histogram(run.step, named(name), copied)
+            self.session.log_histogram(run.step, column(name), copied)
 
     @hookimpl
     def log_artifact(self, run: Run, name: str, path: Path) -> None:

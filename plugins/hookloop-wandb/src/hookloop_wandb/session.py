@@ -10,16 +10,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hookloop.loggers import Row, Worker
 from hookloop_wandb.going_back import go_back, mark
 from hookloop_wandb.opening import begin, let_go, mode_of, service_runs
-from hookloop_wandb.worker import Worker
 
 if TYPE_CHECKING:
     import wandb
 
     from hookloop import Run
     from hookloop_wandb.plugin import Wandb
-    from hookloop_wandb.rows import Row
 
 log = logging.getLogger("hookloop.wandb")
 
