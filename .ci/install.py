@@ -3,7 +3,7 @@
     python .ci/install.py                    the engine
     python .ci/install.py hookloop-csv       the engine and one plugin
     python .ci/install.py --all              the engine and every plugin
-    python .ci/install.py --all --lowest     with the oldest version of each dependency that the pyprojects allow
+    python .ci/install.py --lowest ...       with the oldest version of each dependency that the pyprojects allow
     python .ci/install.py --beside DIR ...   with the torch of the environment DIR, as another one is a gigabyte
 
 A wheel is built once for what is in its directory, so what is installed is never older than the checkout, and the many
@@ -52,7 +52,7 @@ def wheel_of(directory: Path) -> Path:
     if not folder.exists():
         with tempfile.TemporaryDirectory(dir=made(WHEELS)) as built:
             build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", built]
-            subprocess.run(build, cwd=directory, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            subprocess.run(build, cwd=directory, check=True, stdout=subprocess.DEVNULL)
             shutil.copytree(built, folder)
     (wheel,) = folder.glob("*.whl")
     return wheel
@@ -99,7 +99,7 @@ def main() -> None:
     parser.add_argument("--beside", type=Path, help="an environment whose packages are seen as well")
     given = parser.parse_args()
     if given.beside:
-        see_packages_of(given.beside)
+        see_packages_of(given.beside.resolve())
     plugins = plugin_directories() if given.all else [ROOT / "plugins" / name for name in given.plugins]
     directories = [ROOT, *plugins]
     wheels = [str(wheel_of(directory)) for directory in directories]
