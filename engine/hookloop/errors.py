@@ -79,8 +79,11 @@ class PluginConfigError(PluginError):
 class PluginHookError(PluginError):
     """A hook of the plugin raised; ``__cause__`` is what it raised. A mistake in the configuration stays one."""
 
+    exit_code = 1
+
     def __init__(self, plugin: str, distribution: str, hook: str, step: int, cause: BaseException) -> None:
         self.hook = hook
         self.step = step
-        self.exit_code = ConfigError.exit_code if isinstance(cause, ConfigError) else HookloopError.exit_code
+        if isinstance(cause, ConfigError):
+            self.exit_code = cause.exit_code
         super().__init__(plugin, distribution, f"{hook} failed at step {step}: {type(cause).__name__}: {cause}.")
