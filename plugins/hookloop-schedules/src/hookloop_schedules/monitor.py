@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hookloop import hookimpl
@@ -33,23 +34,23 @@ class LrMonitor:
         if run.step == 0:
             self.step, self.logged = -1, {}
         self.groups, self.ids = [], []
-        run.gauge(lambda: self.log(run))
+        run.gauge(partial(self.log, run))
 
     def find(self, run: Run) -> None:
-        """Find the groups, and name them anew when they are others than before."""
-        groups = [group for optimizer in run.optimizers for group in optimizer.param_groups]
-        ids = list(map(id, groups))
-        if ids != self.ids:
-            from hookloop_schedules.groups import named_groups
+        """Find the groups, and name them."""
+        from hookloop_schedules.groups import named_groups
 
-            self.groups, self.ids = groups, ids
-            self.names = [name for name, _ in named_groups(run.optimizers)]
+        self.groups = [group for optimizer in run.optimizers for group in optimizer.param_groups]
+        self.names = [name for name, _ in named_groups(run.optimizers)]
 
     def log(self, run: Run) -> None:
         """Log what is new: everything at a new step, what differs at the same one."""
         again = run.step == self.step
         self.step = run.step
-        self.find(run)
+        ids = [id(group) for optimizer in run.optimizers for group in optimizer.param_groups]
+        if ids != self.ids:
+            self.ids = ids
+            self.find(run)
         for name, group in zip(self.names, self.groups, strict=True):
             rate = group["lr"]
             if not isinstance(rate, float):
