@@ -5,6 +5,8 @@ from time import sleep
 
 import pytest
 
+from hookloop import Engine, PluginHookError, hookimpl
+from hookloop.testing import tiny_task
 from hookloop_profiler.budget import Spent, culprits, since, table
 
 
@@ -121,3 +123,22 @@ def test_only_what_was_spent_since_counts():
     now = {("a", "x"): Spent("a", "x", 5, 1.5), ("b", "y"): Spent("b", "y", 1, 0.25)}
     assert since(before, now) == [Spent("a", "x", 3, 0.5), Spent("b", "y", 1, 0.25)]
     assert "csv" not in table([])
+
+
+def test_a_run_that_failed_before_it_began_leaves_no_file_anywhere(tmp_path, monkeypatch):
+    class Fails:
+        role = "actor"
+        before = ("hook-times",)
+
+        @hookimpl
+        def on_run_start(self):
+            raise RuntimeError("at the start")
+
+    monkeypatch.chdir(tmp_path)
+    engine = Engine(
+        tiny_task, loss="cross_entropy", optimizer="sgd", max_epochs=1, run_dir="run", plugins=[Fails(), "hook-times"]
+    )
+    with pytest.raises(PluginHookError, match="at the start"):
+        engine.fit()
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert not (tmp_path / "run" / "profile").exists()

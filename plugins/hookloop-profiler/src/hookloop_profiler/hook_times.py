@@ -60,7 +60,7 @@ class HookTimes:
         self.trace: Trace | None = None
         self.spans: Spans | None = None
         self.name = ""
-        self.directory = Path()
+        self.directory: Path | None = None
 
     @hookimpl
     def on_run_start(self, run: Run) -> None:
@@ -113,7 +113,7 @@ class HookTimes:
     def end_trace(self, run: Run) -> None:
         """End the trace and write it."""
         spans, self.spans = self.spans, None
-        if spans is not None and self.trace is not None:
+        if spans is not None and self.trace is not None and self.directory is not None:
             spans.detach(run)
             self.directory.mkdir(parents=True, exist_ok=True)
             self.trace.write(self.directory / f"rank{run.rank}.trace.json")
@@ -131,6 +131,8 @@ class HookTimes:
     @hookimpl
     def on_run_end(self, run: Run) -> None:
         """Write the table, and show the top of it."""
+        if self.directory is None:  # another plugin failed before this one had begun
+            return
         spent = sorted(spent_so_far(run.plugins.timings()).values(), key=lambda each: each.seconds, reverse=True)
         self.directory.mkdir(parents=True, exist_ok=True)
         path = self.directory / f"rank{run.rank}.txt"
