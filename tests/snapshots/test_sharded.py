@@ -258,6 +258,27 @@ def test_no_name_but_those_of_the_metadata_is_looked_up(tmp_path, name):
         read_metadata(file, set())
 
 
+class ByName:
+    """Pickled as an Enum is by Python 3.11.2, in the place of one of torch's."""
+
+    def __reduce__(self):
+        return getattr, (torch.distributed.checkpoint.metadata._MEM_FORMAT_ENCODING, "TORCH_CONTIGUOUS_FORMAT")
+
+
+def test_an_enum_that_is_pickled_by_its_name_is_passed_over(tmp_path):
+    file = tmp_path / ".metadata"
+    file.write_bytes(pickle.dumps({"state_dict_metadata": {}, "storage_data": {}, "format": ByName()}))
+    assert read_metadata(file, set()).storage_data == {}
+
+
+def test_getattr_is_not_run_for_anything_else(tmp_path):
+    file = tmp_path / ".metadata"
+    module = "torch.distributed.checkpoint.metadata"
+    file.write_bytes(f"cbuiltins\ngetattr\n(c{module}\nMetadata\nS'__init__'\ntR.".encode())
+    with pytest.raises(SnapshotDamaged, match="'NoneType' object is not subscriptable"):
+        read_metadata(file, set())
+
+
 def test_a_class_of_torch_cannot_be_changed_by_metadata(tmp_path):
     file = tmp_path / ".metadata"
     module = "torch.distributed.checkpoint.metadata"

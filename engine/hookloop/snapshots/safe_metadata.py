@@ -60,6 +60,7 @@ STAND_INS: dict[tuple[str, str], Callable[..., Any]] = {
     (METADATA, "MetadataIndex"): Record,
     (METADATA, "StorageMeta"): Record,
     (METADATA, "_MEM_FORMAT_ENCODING"): nothing,
+    ("builtins", "getattr"): nothing,  # by which the Enum of some versions of Python is pickled
     ("torch.distributed.checkpoint.filesystem", "_StorageInfo"): Record,
     ("torch.serialization", "_get_layout"): nothing,
     ("torch", "Size"): tuple,
