@@ -59,7 +59,6 @@ class Boundary:
         self.max_seconds = max_seconds
         self.agree: Agree | None = None
         self.next_due: float = 0
-        self.follows = True  # whether any schedule goes by a metric, which is known when an epoch begins
 
     def finished(self, run: Run) -> bool:
         """Return whether training is over: a limit is reached, or a stop was agreed on."""
@@ -75,7 +74,6 @@ class Boundary:
 
         That a loader is started anew and batches are passed over leaves no trace in the streams of random numbers.
         """
-        self.follows = any(each.monitor is not None for each in run.schedules)
         if not self.in_epoch:
             self.in_epoch, self.data_ended = True, False
             start_epoch(run)
@@ -121,10 +119,12 @@ class Boundary:
         if run.step >= self.next_due:
             if len(run.store.losses) >= FOLDED_STEPS:
                 run.store.fold()
-            self.next_due = run.step + 1 if self.logs_every_step else self.next_step(run.step, run.config.max_steps)
+            self.next_due = self.next_step(run.step, run.config.max_steps)
 
     def next_step(self, step: int, last_step: int | None) -> float:
         """Return the step after which something of the engine's own may be due again, so that others need not ask."""
+        if self.logs_every_step:
+            return step + 1
         intervals = [each.interval for each in (self.log_trigger, self.validate_trigger) if each is not None]
         timed = any(each.unit in ("second", "sample") for each in intervals)
         if timed or self.max_seconds is not None or self.agree is not None:
@@ -167,14 +167,13 @@ class Boundary:
     def phases(self, run: Run, *, fetch: bool, epoch_ended: bool = False) -> None:
         """Metrics, the schedules that follow them, decide, agree, persist, report."""
         hooks = self.hooks
-        if fetch and (run.store.losses or run.store):
+        if fetch and run.store:
             self.publish(run)
-        if fetch and self.follows and follow(run, epoch_ended=epoch_ended) and hooks.on_schedule_step:
+        if fetch and run.schedules and follow(run, epoch_ended=epoch_ended) and hooks.on_schedule_step:
             hooks.on_schedule_step(run)
         if hooks.decide:
             hooks.decide(run)
-        if run.control.pending or self.max_seconds is not None or self.agree is not None:
-            self.settle_if_due(run)
+        self.settle_if_due(run)
         if hooks.persist:
             hooks.persist(run)
         run.control.save_reason = None
@@ -185,8 +184,7 @@ class Boundary:
         """Read what was logged since the last boundary, in one copy, and hand it on as floats."""
         metrics = run.store.fetch()
         run.metrics.update(metrics)
-        if self.follows:
-            note(run.schedules, metrics)
+        note(run.schedules, metrics)
         self.records.write_metrics(run, metrics)
         if self.hooks.on_metrics:
             self.hooks.on_metrics(run, metrics)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from array import array
 from dataclasses import dataclass
 
@@ -28,7 +29,7 @@ class Watch:
     """Keeps scalars on their device as they come, which takes no kernel, and judges many of them at once.
 
     `count` is a tensor, for others to read together with theirs; only `first` reads anything itself. Numbers on the
-    host are judged one by one instead, by the caller, and counted by `take`.
+    host are judged one by one instead, by `judge`, and counted by `take`.
     """
 
     def __init__(self) -> None:
@@ -54,8 +55,11 @@ class Watch:
             self.fold()
         return Place(self.number - 1, step, batch)
 
-    def bad_number(self, step: int, batch: int) -> Place:
-        """Count the newest number, which the caller has counted in ``number``, as not finite; return where that is."""
+    def judge(self, value: float, step: int, batch: int) -> Place | None:
+        """Judge *value* at once; return where that is if it is not finite."""
+        self.number += 1
+        if math.isfinite(value):
+            return None
         self.bad_numbers += 1
         return Place(self.number - 1, step, batch)
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from functools import partial
-from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from hookloop import ConfigError, HookloopError, SkipBatch, SkipStep, hookimpl
@@ -72,7 +70,7 @@ class NanGuard:
         if self.config.modules:
             self.trace = ModuleTrace(run.model)
             self.trace.attach()
-        run.gauge(partial(self.log_counts, run))
+        run.gauge(lambda: self.log_counts(run))
 
     @hookimpl
     def on_forward_start(self) -> None:
@@ -110,11 +108,8 @@ class NanGuard:
         if not self.at_once:
             watch.add(value.detach(), run.step + 1, batch)
             return
-        watch.number += 1
-        if isfinite(value.item()):
-            return
-        place = watch.bad_number(run.step + 1, batch)
-        if self.found is None:
+        place = watch.judge(value.item(), run.step + 1, batch)
+        if place is not None and self.found is None:
             self.act_now(run, kind, place)
 
     def act_now(self, run: Run, kind: str, place: Place) -> None:

@@ -45,8 +45,6 @@ class Meter:
         Nothing for no samples or no time: what there was of either is kept for the next time.
         """
         running = self.since is not None
-        if running and not self.totals and not self.seconds:
-            return self.take_samples(samples)
         self.pause(samples)
         rates: dict[str, Any] = {}
         if self.seconds > 0 and self.totals.get(SAMPLES):
@@ -55,16 +53,6 @@ class Meter:
         if running:
             self.go_on(samples)
         return rates
-
-    def take_samples(self, samples: int) -> dict[str, Any]:
-        """Do what `take` does where nothing else was counted and the time never stood: as usual, and in each step."""
-        assert self.since is not None
-        began, before = self.since
-        now = self.clock()
-        if samples == before or now <= began:
-            return {}
-        self.since = now, samples
-        return {SAMPLES: (samples - before) / (now - began)}
 
     def forget(self) -> None:
         """Begin with nothing."""

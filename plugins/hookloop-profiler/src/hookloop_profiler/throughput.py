@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Field
@@ -83,22 +82,13 @@ class Throughput:
         self.functions = {unit: import_function(each) for unit, each in locations.items()}
         if self.functions:
             invite(self, UnitCounter(self.functions, self.recent, self.epoch), run)
-        run.gauge(partial(self.read, run))
-
-    def read(self, run: Run) -> None:
-        """Log the rate of training since the last logging boundary."""
-        if rates := self.recent.take(run.samples):
-            self.publish(run, rates, "")
+        run.gauge(lambda: self.publish(run, self.recent.take(run.samples), ""))
 
     def publish(self, run: Run, rates: Mapping[str, Any], prefix: str) -> None:
         """Log *rates*."""
         if not rates:
             return
         samples = rates[SAMPLES]
-        if not self.config.units:
-            if self.config.samples:
-                run.log(f"throughput/{prefix}{SAMPLES}_per_second", samples)
-            return
         found: dict[str, Any] = {SAMPLES: samples} if self.config.samples else {}
         for unit, each in self.config.units.items():
             found[unit] = rates[unit] if isinstance(each, str) else samples * each
