@@ -35,6 +35,14 @@ def test_the_rows_of_a_history_are_joined_by_step():
     ]
 
 
+def test_what_is_lacking_is_caught_up_with_but_the_row_that_may_still_grow():
+    handed = []
+    rows = Rows(handed.append)
+    rows.catch_up([{"step": step, "epoch": 0, "time": 0.0, "train/loss": 0.5} for step in (1, 2, 3, 4)], 4, {1, 3})
+    assert handed == [{"step": 2, "epoch": 0, "train/loss": 0.5}]
+    assert rows.pending == {"step": 4, "epoch": 0, "train/loss": 0.5}
+
+
 def test_a_worker_does_its_jobs_in_order_and_goes_on_after_one_that_fails():
     done, failures = [], []
     worker = Worker("worker", failures.append)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from queue import SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["COUNTERS", "Row", "Rows", "Worker", "column"]
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["COUNTERS", "Row", "Rows", "Worker", "column", "named_groups"]
 
 Row = dict[str, Any]
 
@@ -17,6 +20,28 @@ COUNTERS = ("step", "epoch", "time")  # what a row of the engine's log has besid
 def column(name: str, reserved: Container[str] = COUNTERS) -> str:
     """Return the name to log *name* under: a metric that is called like something *reserved* is ``logged/NAME``."""
     return f"logged/{name}" if name in reserved else name
+
+
+def named_groups(optimizers: Sequence[torch.optim.Optimizer]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield ``lr/…`` and the parameter group, of every group of every optimizer; no name comes twice.
+
+    The first group of the first ``AdamW`` is ``lr/adamw``; group 2 of it is ``lr/adamw/2``, or ``lr/adamw/head`` where
+    the group has ``name = "head"``; optimizer 1 of the run, if it is another AdamW, is ``lr/adamw-1``. What a group is
+    called does not depend on those behind it, so it stays so when groups are added.
+    """
+    taken: set[str] = set()
+    kinds: set[str] = set()
+    for number, optimizer in enumerate(optimizers):
+        kind = type(optimizer).__name__.lower()
+        label = f"lr/{kind}-{number}" if kind in kinds else f"lr/{kind}"
+        kinds.add(kind)
+        for index, group in enumerate(optimizer.param_groups):
+            own = group.get("name")
+            name = label if own is None and index == 0 else f"{label}/{index if own is None else own}"
+            if name in taken:
+                name = f"{name}-{index}"
+            taken.add(name)
+            yield name, group
 
 
 class Rows:
@@ -42,6 +67,19 @@ class Rows:
         if self.pending:
             row, self.pending = self.pending, {}
             self.hand_over(row)
+
+    def catch_up(self, history: Iterable[Mapping[str, float]], step: int, logged: Container[int]) -> None:
+        """Hand over what *history* has and whoever takes the rows lacks; *logged* are the steps that are there.
+
+        The row of *step*, from which a run goes on, waits: the end of the epoch may still add to it.
+        """
+        for row in self.joined(history):
+            if row["step"] in logged:
+                continue
+            if row["step"] == step:
+                self.pending = row
+            else:
+                self.hand_over(row)
 
     def joined(self, history: Iterable[Mapping[str, float]]) -> list[Row]:
         """Return the row of each step in *history*, which has the rows of the engine's own log."""

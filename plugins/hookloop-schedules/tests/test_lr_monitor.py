@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hookloop import hookimpl
-from hookloop_schedules.groups import named_groups
+from hookloop.loggers import named_groups
 
 
 def sgd(params):

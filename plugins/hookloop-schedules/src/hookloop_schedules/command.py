@@ -73,7 +73,7 @@ def plot(
 
 def curves(preview: Preview) -> list[tuple[str, list[float]]]:
     """Return the name and the rates of each group; groups with the same rates share a row."""
-    from hookloop_schedules.groups import named_groups
+    from hookloop.loggers import named_groups
 
     names = [name for name, _ in named_groups(preview.optimizers)]
     shared: dict[tuple[float, ...], list[str]] = {}
@@ -104,7 +104,7 @@ def picture(preview: Preview) -> str:
 
 def document(preview: Preview) -> dict[str, Any]:
     """Return everything as plain values."""
-    from hookloop_schedules.groups import named_groups
+    from hookloop.loggers import named_groups
 
     names = [name for name, _ in named_groups(preview.optimizers)]
     rates = {name: list(curve.rates) for name, curve in zip(names, preview.curves, strict=True)}

@@ -38,7 +38,7 @@ class LrMonitor:
 
     def find(self, run: Run) -> None:
         """Find the groups, and name them."""
-        from hookloop_schedules.groups import named_groups
+        from hookloop.loggers import named_groups
 
         self.groups = [group for optimizer in run.optimizers for group in optimizer.param_groups]
         self.names = [name for name, _ in named_groups(run.optimizers)]

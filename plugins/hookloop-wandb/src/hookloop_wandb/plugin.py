@@ -85,11 +85,7 @@ class Wandb:
             return
         same = saved is not None and saved["id"] == self.session.id
         logged = self.session.go_back(saved["rows"] if saved is not None and same else 0)
-        for row in self.rows.joined(run.history):
-            if row["step"] == run.step and row["step"] not in logged:
-                self.rows.pending = row  # the end of the epoch may still be to come
-            elif row["step"] not in logged:
-                self.session.log_row(row)
+        self.rows.catch_up(run.history, run.step, logged)
 
     @hookimpl
     def on_metrics(self, run: Run, metrics: Mapping[str, float]) -> None:
