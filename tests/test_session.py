@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from hookloop import ConfigError, Engine, HookloopError, PluginConfigError, PluginHookError, SupervisedTask, hookimpl
 from hookloop.records import read_metrics
+from hookloop.state import run_state
 from hookloop.testing import tiny_task
 from hookloop.testing.comparison import first_difference
 
@@ -395,6 +396,33 @@ def test_a_state_of_another_model_is_refused(tiny_run):
 def fit(directory, **keywords):
     keywords = {"loss": "cross_entropy", "optimizer": "sgd", "max_epochs": 1, "device": "cpu", **keywords}
     return Engine(lambda: tiny_task(3), run_dir=directory, **keywords)
+
+
+def test_every_row_is_on_file_when_a_state_counts_it_and_when_training_or_the_run_ends(tmp_path):
+    counted = []
+
+    class Reader:
+        role = "observer"
+
+        @hookimpl
+        def report(self, run):
+            if run.step == 7:
+                self.compare(run_state(run)["log"]["rows"])
+
+        @hookimpl
+        def on_fit_end(self, run):
+            self.compare(len(run.history))
+
+        @hookimpl
+        def on_run_end(self, run):
+            self.compare(len(run.history))
+
+        def compare(self, rows):
+            counted.append((rows, len(read_metrics(tmp_path / "metrics.jsonl"))))
+
+    fit(tmp_path, plugins=[Reader()], max_epochs=4, log_every="1 step").fit()
+    assert [each[0] for each in counted] == [9, 16, 16]
+    assert [each[1] for each in counted] == [9, 16, 16]
 
 
 def test_a_directory_that_holds_a_run_is_refused(tmp_path):

@@ -217,7 +217,11 @@ class Boundary:
                 hooks.on_stop_requested(run, control.stop_reason)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return when what was last due, whether a validation is owed, and where in an epoch this is."""
+        """Return when what was last due, whether a validation is owed, and where in an epoch this is.
+
+        A snapshot says how many rows of the log belong to it: they are on file when it is.
+        """
+        self.records.flush()
         validate = None if self.validate_trigger is None else self.validate_trigger.state_dict()
         return {
             "log": self.log_trigger.state_dict(),

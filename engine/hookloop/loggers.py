@@ -1,4 +1,4 @@
-"""For plugins that log elsewhere: one row a step, and a thread that talks to whoever takes the rows."""
+"""For plugins that log elsewhere: one row a step, a thread that talks to whoever takes the rows, and bursts of rows."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from hookloop.bursts import Bursts
+
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["COUNTERS", "Row", "Rows", "Worker", "column", "named_groups"]
+__all__ = ["COUNTERS", "Bursts", "Row", "Rows", "Worker", "column", "named_groups"]
 
 Row = dict[str, Any]
 

@@ -8,12 +8,13 @@ import logging
 import math
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hookloop.errors import ConfigError
+from hookloop.bursts import Bursts
+from hookloop.errors import ConfigError, HookloopError
 
 if TYPE_CHECKING:
     from hookloop.run import Run
@@ -115,6 +116,8 @@ class Records:
         self.writes = writes
         self._metrics: int | None = None
         self._lines = Lines()
+        self._rows = Bursts(self._append)
+        self._failed = False
         self._facts: dict[str, Any] = {}
 
     def write_config(self, text: str) -> None:
@@ -129,9 +132,10 @@ class Records:
             replace_file(self.directory / RECORD, json.dumps(to_json(self._facts), indent=2) + "\n")
 
     def write_metrics(self, run: Run, metrics: Mapping[str, float]) -> None:
-        """Append one row to ``metrics.jsonl``.
+        """Append one row to ``metrics.jsonl``: at once, or together with those of the next tenth of a second.
 
-        One write of a whole line to a file that is opened for appending: a kill leaves all of the row or nothing.
+        Whole lines go to a file that is opened for appending. Where a kill tears the last one, `read_metrics` leaves it
+        out, and a resumed run cuts it off.
         JSON has no NaN and no infinity; they are written as the strings ``"NaN"``, ``"Infinity"``, ``"-Infinity"``,
         which ``float()`` reads. A metric that is called like a counter is ``logged/step`` and so on.
         """
@@ -139,12 +143,28 @@ class Records:
         if len(row) != len(metrics) + len(COUNTERS):
             row = {"step": run.step, "epoch": run.epoch, "time": time.time(), **beside_counters(metrics)}
         run.history.append(row)
-        if not self.writes:
-            return
-        if self._metrics is None:
-            drop_torn_line(self.directory / METRICS)
-            self._metrics = os.open(self.directory / METRICS, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        os.write(self._metrics, self._lines.of(row))
+        if self.writes and not self._failed:
+            self._rows.add(row)
+
+    def flush(self) -> None:
+        """Write the rows of ``metrics.jsonl`` that wait: before a snapshot counts them, and before anybody reads.
+
+        Raises HookloopError where that cannot be, unless it was raised for these rows before.
+        """
+        if not self._failed:
+            self._rows.flush()
+
+    def _append(self, rows: Sequence[Mapping[str, float]]) -> None:
+        path = self.directory / METRICS
+        try:
+            if self._metrics is None:
+                drop_torn_line(path)
+                self._metrics = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            append_lines(self._metrics, b"".join(map(self._lines.of, rows)))
+        except OSError as error:
+            self._failed = True
+            way_out = "When that is mended, --resume goes on from the last snapshot."
+            raise HookloopError(f"{path} cannot be written: {error.strerror}. {way_out}") from error
 
     def go_on(self, rows: int) -> list[dict[str, float]]:
         """Drop what a run that was killed logged after its checkpoint, all but the first *rows*; return those."""
@@ -170,10 +190,26 @@ class Records:
         return self._facts
 
     def close(self) -> None:
-        """Close the log."""
-        if self._metrics is not None:
-            os.close(self._metrics)
-            self._metrics = None
+        """Close the log, with every row in it."""
+        try:
+            self.flush()
+        finally:
+            self._rows.close()
+            if self._metrics is not None:
+                os.close(self._metrics)
+                self._metrics = None
+
+
+def append_lines(file: int, lines: bytes) -> None:
+    """Append *lines*, or as many whole ones as there is room for; raises OSError then."""
+    written = os.write(file, lines)
+    try:
+        while written < len(lines):
+            written += os.write(file, lines[written:])
+    except OSError:
+        torn = written - (lines.rfind(b"\n", 0, written) + 1)
+        os.ftruncate(file, os.fstat(file).st_size - torn)
+        raise
 
 
 def beside_counters(metrics: Mapping[str, float]) -> dict[str, float]:

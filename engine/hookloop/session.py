@@ -104,6 +104,7 @@ def fit(session: Session) -> None:
         if session.left.rng is not None:
             set_rng_state(session.left.rng, run.device)
         hooks.run_fit(run)
+        session.records.flush()
         run.outcome = run.outcome or "completed"
     except BaseException as raised:
         error = tell(session, explained(raised))
@@ -137,6 +138,7 @@ def finish(session: Session, error: BaseException | None) -> BaseException | Non
     What an ending hook raises never hides why the run ended: the first error stays, the others are notes on it.
     """
     run, hooks = session.run, session.run.plugins.hooks
+    error = guarded(error, session.records.flush)
     if error is not None:
         tell(session, error)
     first = error

@@ -101,7 +101,10 @@ def test_a_signal_ends_training_at_the_next_step_with_a_code_of_its_own(files, n
         while not (files / "started").exists() and time.monotonic() < deadline and child.poll() is None:
             time.sleep(0.05)
         child.send_signal(number)
-        out, err = child.communicate(timeout=60)
+        try:
+            out, err = child.communicate(timeout=60)
+        finally:
+            child.kill()  # where the signal is ignored, as in a job that a shell put into the background
     assert (child.returncode, err) == (code, "")
     assert (json.loads(out)["outcome"], json.loads(out)["exit_code"]) == (outcome, code)
 
@@ -239,3 +242,23 @@ def test_a_launcher_runs_it_unchanged(files):
 def test_a_rank_that_is_not_the_first_says_nothing_of_the_result(here, files, monkeypatch):
     monkeypatch.setenv("RANK", "1")
     assert here("fit", "run.toml").out == ""
+
+
+FULL = """
+import resource, runpy, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+runpy.run_module("hookloop", run_name="__main__")
+"""
+
+
+def test_a_log_that_cannot_be_written_says_where_and_keeps_the_rows_that_fit(files):
+    words = ["fit", "run.toml", "--run-dir", "a", "--set", "run.max_epochs=50"]
+    ended = subprocess.run([sys.executable, "-c", FULL, *words], cwd=files, capture_output=True, text=True)
+    way_out = "When that is mended, --resume goes on from the last snapshot.\n"
+    assert (ended.returncode, ended.stderr) == (1, f"a/metrics.jsonl cannot be written: File too large. {way_out}")
+    text = Path(files, "a", "metrics.jsonl").read_text()
+    assert len(text) > 4500
+    assert [json.loads(line)["step"] for line in text.splitlines()][:3] == [1, 2, 3]
+    assert text.endswith("}\n")
+    assert json.loads(Path(files, "a", "run.json").read_text())["outcome"] == "failed"

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import time
 from pathlib import Path
 
 import pytest
@@ -133,20 +134,35 @@ def test_separator_missing_and_file_are_options(tmp_path):
     assert not (tmp_path / "run" / "metrics.csv").exists()
 
 
-def test_a_row_is_on_disk_while_training_goes_on(tmp_path):
-    seen = []
-
-    class Look:
+def test_rows_that_come_fast_are_on_disk_soon_however_long_the_next_step_takes(tmp_path):
+    class Hang:
         role = "observer"
-        after = ("csv",)
 
         @hookimpl
-        def report(self, run):
-            path = run.directory / "metrics.csv"
-            seen.append(path.read_text().count("\n") if path.exists() else 0)
+        def on_step_start(self, run):
+            deadline = time.monotonic() + 10
+            while run.step == 3 and len(rows(tmp_path)) < 3:
+                assert time.monotonic() < deadline, rows(tmp_path)
+                time.sleep(0.01)
 
-    engine(tmp_path, Look(), log_every="1 step", max_epochs=1).fit()
-    assert seen == [2, 3, 4, 5, 5]
+    engine(tmp_path, Hang(), log_every="1 step", max_epochs=1).fit()
+    assert len(rows(tmp_path)) == 4
+
+
+def test_a_row_that_comes_alone_is_on_disk_when_the_boundary_is_over(tmp_path):
+    seen = []
+
+    class Slow:
+        role = "observer"
+
+        @hookimpl
+        def on_step_start(self, run):
+            if run.step:
+                seen.append(len(rows(tmp_path)))
+            time.sleep(0.15)
+
+    engine(tmp_path, Slow(), log_every="1 step", max_epochs=1).fit()
+    assert seen == [1, 2, 3]
 
 
 def test_nan_and_infinity_are_written_as_such(tmp_path):

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 class MetricsCsv:
     """Writes what was logged: a row at each logging boundary, as often as ``every`` says, or at the end of each epoch.
 
-    A row is on disk as soon as there is one. The state holds what the file may lack when a checkpoint is written, which
-    is before the row of its step, so a run that was killed and resumed ends with the table of one that never stopped.
+    A row is on disk as soon as there is one, or a tenth of a second later where they come fast. The state holds what
+    the file may lack when a checkpoint is written, which is before the row of its step, so a run that was killed and
+    resumed ends with the table of one that never stopped.
     """
 
     role = "observer"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hookloop import Trigger
+from hookloop.loggers import Bursts
 from hookloop_csv.table import WAY_OUT, Row, Table, TableError
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class StepRows:
     def __init__(self, config: MetricsCsv.Config) -> None:
         self.config = config
         self.table: Table | None = None
+        self.bursts: Bursts | None = None
         self.trigger: Trigger | None = None
         self.collected: dict[str, float] = {}
         self.last: Row = {}
@@ -62,49 +64,65 @@ class StepRows:
         self.pending = trigger is not None
 
     def close(self) -> None:
-        """Close the file."""
-        if self.table is not None:
+        """Write the rows that wait, and close the file."""
+        if self.table is None or self.bursts is None:
+            return
+        try:
+            self.bursts.flush()
+        finally:
+            self.bursts.close()
             self.table.close()
 
-    def open(self, run: Run, keep: Callable[[Row], bool]) -> Table:
-        """Open the file, with those of its rows that are to be kept."""
+    def open(self, run: Run, keep: Callable[[Row], bool]) -> Bursts:
+        """Open the file, with those of its rows that are to be kept; return what takes more rows."""
         path, config = run.directory / self.config.file, self.config
         table = Table(path, ("step", "epoch", "seconds"), separator=config.separator, missing=config.missing)
-        self.table = table
+        self.table, self.bursts = table, Bursts(table.extend)
         found = table.open(lambda row: keep(checked(row, table)))
         if found is not None:
             self.last, self.last_step = found, step_of(found)
-        return table
+        return self.bursts
 
     def go_on(self, run: Run, saved: Mapping[str, Any]) -> None:
         """Do what was still to be done at the boundary where the state was saved."""
         if self.trigger is not None and saved["trigger"] is not None:
             self.trigger.load_state_dict(saved["trigger"])
         self.collected, self.due, self.epoch = dict(saved["collected"]), saved["due"], saved["epoch"]
-        if self.table is not None and saved["last"] and step_of(saved["last"]) == run.step:
+        if self.bursts is not None and saved["last"] and step_of(saved["last"]) == run.step:
             self.last, self.last_step = saved["last"], run.step
-            self.table.append(self.last)
+            self.bursts.add(self.last)
         self.report(run)
 
     def write(self, run: Run) -> None:
         """Write the row of this step, or add to it when it is there already."""
-        table = self.table or self.open(run, lambda row: True)
+        bursts = self.bursts or self.open(run, lambda row: True)
         seconds = int(1000 * run.elapsed_seconds) / 1000  # cheaper than round(), in a row of some ten microseconds
         step = run.step
         row = {"step": step, "epoch": run.epoch, "seconds": seconds, **self.values()}
-        if self.last_step == step:
-            row = {**self.last, **row}
-            table.replace_last(row)
-        else:
-            table.append(row)
-        self.last, self.last_step = row, step
+        again = self.last_step == step
+        self.last, self.last_step = {**self.last, **row} if again else row, step
         self.collected, self.due = {}, False
+        if again:
+            self.replace_last(self.last)
+        else:
+            bursts.add(row)
 
     def count_epoch(self, run: Run) -> None:
         """Let the row of an epoch's last step count the epoch, as it does where a validation adds to that row."""
-        if self.table is not None and self.last_step == run.step:
+        if self.last_step == run.step:
             self.last = {**self.last, "epoch": run.epoch}
-            self.table.replace_last(self.last)
+            self.replace_last(self.last)
+
+    def replace_last(self, row: Row) -> None:
+        """Write *row* over the last one, which is in the file first."""
+        self.flush()
+        if self.table is not None:
+            self.table.replace_last(row)
+
+    def flush(self) -> None:
+        """Write the rows that wait."""
+        if self.bursts is not None:
+            self.bursts.flush()
 
     def values(self) -> Mapping[str, float]:
         """Return what was collected, by column: a metric with the name of a counter goes under ``logged/``."""
@@ -113,7 +131,8 @@ class StepRows:
         return {f"logged/{name}" if name in COUNTERS else name: value for name, value in self.collected.items()}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what the file may lack, and when the next row is due."""
+        """Return what the file may lack, and when the next row is due. The rows of earlier steps are then in it."""
+        self.flush()
         return {
             "collected": dict(self.collected),
             "last": dict(self.last),
