@@ -20,8 +20,9 @@ class Bursts:
     """Gives rows to *write*, which takes a list of them: at once, or together with those that come soon after.
 
     A row that comes *wait_seconds* after the last writing, or later, is written before `add` returns. One that comes
-    sooner is written when *wait_seconds* are over, by the row that comes then or, when none does, by a daemon thread,
-    which exists only where rows come so fast. Rows that *write* raised for are kept, and given again with the next.
+    sooner is written when *wait_seconds* are over, by the row that comes then or, when none does, a quarter of that
+    time later by a daemon thread, which exists only where rows come so fast. Rows that *write* raised for are kept, and
+    given again with the next.
     """
 
     def __init__(self, write: Callable[[list[Any]], None], *, wait_seconds: float = 0.1) -> None:
@@ -74,7 +75,7 @@ class Bursts:
     def _look_after(self) -> None:
         while self._kept_back.wait() and not self._closed.is_set():
             self._kept_back.clear()
-            self._closed.wait(max(0.0, self._due - monotonic()))
+            self._closed.wait(max(0.0, self._due + self.wait_seconds / 4 - monotonic()))
             if self._rows and monotonic() >= self._due:
                 # Whatever it raises, it raises once more for the thread that adds the next row, or closes.
                 with contextlib.suppress(Exception):

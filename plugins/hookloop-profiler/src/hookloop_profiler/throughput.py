@@ -89,10 +89,10 @@ class Throughput:
         if not rates:
             return
         samples = rates[SAMPLES]
-        found: dict[str, Any] = {SAMPLES: samples} if self.config.samples else {}
+        if self.config.samples:
+            run.log(f"throughput/{prefix}samples_per_second", samples)
         for unit, each in self.config.units.items():
-            found[unit] = rates[unit] if isinstance(each, str) else samples * each
-        for unit, rate in found.items():
+            rate = rates[unit] if isinstance(each, str) else samples * each
             run.log(f"throughput/{prefix}{unit}_per_second", rate)
 
     @hookimpl(trylast=True)
