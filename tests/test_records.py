@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from hookloop.errors import ConfigError
-from hookloop.records import Records, drop_torn_line, holds_run, make_directory, new_directory, read_metrics, to_json
+from hookloop.json_rows import to_json
+from hookloop.records import Records, drop_torn_line, holds_run, make_directory, new_directory, read_metrics
 
 NAN, INF = float("nan"), float("inf")
 

@@ -8,11 +8,12 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from hookloop.bursts import Bursts
+from hookloop.json_rows import RowEncoder
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["COUNTERS", "Bursts", "Row", "Rows", "Worker", "column", "named_groups"]
+__all__ = ["COUNTERS", "Bursts", "Row", "RowEncoder", "Rows", "Worker", "column", "named_groups"]
 
 Row = dict[str, Any]
 

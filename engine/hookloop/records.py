@@ -5,16 +5,16 @@ from __future__ import annotations
 import errno
 import json
 import logging
-import math
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hookloop.bursts import Bursts
 from hookloop.errors import ConfigError, HookloopError
+from hookloop.json_rows import RowEncoder, from_json, to_json
 
 if TYPE_CHECKING:
     from hookloop.run import Run
@@ -115,7 +115,7 @@ class Records:
         self.directory = directory
         self.writes = writes
         self._metrics: int | None = None
-        self._lines = Lines()
+        self._encoder = RowEncoder()
         self._rows = Bursts(self._append)
         self._failed = False
         self._facts: dict[str, Any] = {}
@@ -160,7 +160,7 @@ class Records:
             if self._metrics is None:
                 drop_torn_line(path)
                 self._metrics = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-            append_lines(self._metrics, b"".join(map(self._lines.of, rows)))
+            append_lines(self._metrics, "".join(self._encoder.encode(row) + "\n" for row in rows).encode())
         except OSError as error:
             self._failed = True
             way_out = "When that is mended, --resume goes on from the last snapshot."
@@ -217,27 +217,6 @@ def beside_counters(metrics: Mapping[str, float]) -> dict[str, float]:
     return {f"logged/{name}" if name in COUNTERS else name: value for name, value in metrics.items()}
 
 
-class Lines:
-    """Writes rows as lines of JSON: most have the names of the one before, of which only the numbers are new.
-
-    An encoder, which goes through all of a row each time, takes half as long again; there may be a row for each step.
-    """
-
-    def __init__(self) -> None:
-        self.names: tuple[str, ...] = ()
-        self.template = ""
-
-    def of(self, row: Mapping[str, float]) -> bytes:
-        """Return the line of *row*, its end included."""
-        names, values = tuple(row), tuple(row.values())
-        if names != self.names:
-            self.names = names
-            self.template = "{" + ", ".join(json.dumps(str(name)).replace("%", "%%") + ": %r" for name in names) + "}\n"
-        if math.isfinite(sum(values)):
-            return (self.template % values).encode()
-        return (json.dumps(to_json(row)) + "\n").encode()
-
-
 def drop_torn_line(path: Path) -> None:
     """Cut off a last line without an end, which a machine that lost power may leave."""
     if not path.exists():
@@ -253,24 +232,6 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
     """Return the rows of a ``metrics.jsonl``, NaN and infinities as floats, without a torn last line."""
     whole, _, _ = path.read_bytes().rpartition(b"\n")
     return [from_json(json.loads(line)) for line in whole.splitlines()]
-
-
-def from_json(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Undo `to_json` for one row."""
-    return {key: float(value) if value in ("NaN", "Infinity", "-Infinity") else value for key, value in row.items()}
-
-
-def to_json(value: Any) -> Any:
-    """Return *value* with floats that JSON lacks as strings, and anything else that it lacks as text."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
-    if isinstance(value, Mapping):
-        return {str(key): to_json(each) for key, each in value.items()}
-    if isinstance(value, (str, int, float)) or value is None:
-        return value
-    if isinstance(value, Iterable):
-        return [to_json(each) for each in value]
-    return str(value)
 
 
 def replace_file(path: Path, text: str) -> None:

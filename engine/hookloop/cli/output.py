@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
-from hookloop.records import to_json
+from hookloop.json_rows import to_json
 
 WIDTH = 80
 GAP = "  "

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from hookloop.errors import SnapshotDamaged, SnapshotError
-from hookloop.records import to_json
+from hookloop.json_rows import to_json
 
 FORMAT = 1
 MANIFEST = "MANIFEST.json"

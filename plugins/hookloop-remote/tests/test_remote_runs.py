@@ -30,13 +30,13 @@ def values(row):
 
 
 def test_every_boundary_is_a_row_that_says_what_metrics_jsonl_says(tiny_run, server, fast):
-    result = tiny_run([("remote", {"url": server.url, **fast}), LogsOddNumbers()], name="digits")
+    result = tiny_run([("remote", {"url": server.url, **fast}), LogsOddNumbers()], name='5 % "é"')
     expected = rows_of(result)
     assert [row["metrics"] for row in server.rows] == [values(row) for row in expected]
     assert [(row["step"], row["epoch"]) for row in server.rows] == [(row["step"], row["epoch"]) for row in expected]
     first = server.rows[0]
     assert set(first) == {"id", "run", "name", "stage", "step", "epoch", "time", "dropped", "metrics"}
-    assert (first["name"], first["stage"], first["dropped"]) == ("digits", "train", 0)
+    assert (first["name"], first["stage"], first["dropped"]) == ('5 % "é"', "train", 0)
     assert first["metrics"]["odd/nan"] == "NaN"
     assert first["metrics"]["odd/low"] == "-Infinity"
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hookloop.loggers import Bursts
 from hookloop_remote.options import make_backoff, make_poster, make_wire
 from hookloop_remote.queues import open_queues
-from hookloop_remote.rows import Place, decode, digest, encode, place_of, plain, row_id, run_id
+from hookloop_remote.rows import Author, Place, decode, digest, place_of, plain, row_id, run_id
 from hookloop_remote.sender import Sender, Tally
 from hookloop_remote.spool import Spool
 
@@ -40,6 +41,8 @@ class Outbox:
         self.evaluation = uuid.uuid4().hex[:8]
         self.sender: Sender | None = None
         self._spools: list[Spool] = []
+        self._bursts = Bursts(self._append)
+        self._author = Author("", name)
         self._known: dict[str, bytes] = {}
         self._said = False
 
@@ -52,6 +55,7 @@ class Outbox:
         poster, wire, backoff = make_poster(self.config), make_wire(self.config), make_backoff(self.config)
         try:
             self.run = run_id(self.directory, anew=anew)
+            self._author = Author(self.run, self.name)
             self._spools = open_queues(self.directory, self.config.spool_limit_bytes)
             if resumed_at is not None and not anew:
                 for spool in self._spools:
@@ -88,28 +92,29 @@ class Outbox:
         return row if where is not None and where > place else None
 
     def put(self, stage: str, place: Place, metrics: Mapping[str, float]) -> None:
-        """Append a row, unless the very same was delivered before a resume."""
-        identity = row_id(self.run, stage if stage == "train" else f"{stage}-{self.evaluation}", place)
-        values = plain(metrics)
-        if self._known and self._known.pop(identity, None) == digest(values):
-            self.skipped += 1
-            return
-        row = {
-            "id": identity,
-            "run": self.run,
-            "name": self.name,
-            "stage": stage,
-            "step": place.step,
-            "epoch": place.epoch,
-            "time": time.time(),
-            "dropped": self.dropped,
-            "metrics": values,
-        }
+        """Take a row; one that comes fast waits in memory for `flush`, or a tenth of a second."""
         if self.sender is None:
             self.dropped += 1
+        else:
+            self._bursts.add((stage, place, metrics, time.time()))
+
+    def flush(self) -> None:
+        """Have all rows in the queue on disk."""
+        self._bursts.flush()
+
+    def _append(self, rows: Sequence[tuple[str, Place, Mapping[str, float], float]]) -> None:
+        for row in rows:
+            self._append_row(*row)
+
+    def _append_row(self, stage: str, place: Place, metrics: Mapping[str, float], seconds: float) -> None:
+        """Append a row, unless the very same was delivered before a resume."""
+        identity = row_id(self.run, stage if stage == "train" else f"{stage}-{self.evaluation}", place)
+        if self._known and self._known.pop(identity, None) == digest(plain(metrics)):
+            self.skipped += 1
             return
+        line = self._author.write(identity, stage, place, seconds, self.dropped, metrics)
         try:
-            if self._spools[-1].append(encode(row)):
+            if self._spools[-1].append(line):
                 return
             self._lament("the queue is full ('spool_limit_bytes'): rows are dropped until there is room")
         except OSError as error:
@@ -118,6 +123,8 @@ class Outbox:
 
     def close(self) -> None:
         """Deliver what is left, as long as that is of use, and say what became of the rows."""
+        self.flush()
+        self._bursts.close()
         sender, self.sender = self.sender, None
         try:
             if sender is not None:

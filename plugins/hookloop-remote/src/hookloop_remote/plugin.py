@@ -25,8 +25,8 @@ KERAS_EVERY = Interval(1, "epoch")
 class Remote:
     """Posts what was logged: a row at each logging boundary, or as often as ``every`` says.
 
-    A row is in a file before anyone saves a checkpoint of its step, and a thread of its own posts what is in the file,
-    in order. So nothing that the server does is felt by the training, and a row outlives the process.
+    A row is in a file when a checkpoint of its step is saved, and a thread of its own posts what is in the file, in
+    order. So nothing that the server does is felt by the training, and a row outlives the process.
     """
 
     role = "observer"
@@ -221,6 +221,8 @@ class Remote:
         """Return what was collected, when the next row is due, and the place of the newest one."""
         if self.saved is not None:
             return dict(self.saved)
+        if self.outbox is not None:
+            self.outbox.flush()
         return {
             "collected": dict(self.collected),
             "due": self.due,
