@@ -66,7 +66,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _row(line: Sequence[str], widths: Sequence[int]) -> str:
     start = "".join(f"{cell:<{width}}{GAP}" for cell, width in zip(line, widths, strict=False))
-    rest = max(WIDTH - len(start), 20)
+    rest = max(WIDTH - len(start), 12)
     pieces = [piece for part in line[-1].split("\n") for piece in wrap(part, rest)] or [""]
     return f"\n{' ' * len(start)}".join([start + pieces[0], *pieces[1:]]).rstrip()
 
