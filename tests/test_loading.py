@@ -177,7 +177,7 @@ def test_a_name_of_nothing_is_a_load_error_too():
 @pytest.mark.parametrize(
     ("source", "cause", "message"),
     [
-        ("import zz_no_such_module", ModuleNotFoundError, "ModuleNotFoundError: No module named 'zz_no_such_module'"),
+        ("import zz_absent", ModuleNotFoundError, "ModuleNotFoundError: No module named 'zz_absent'"),
         ("raise RuntimeError('no driver')", RuntimeError, "RuntimeError: no driver"),
         ("raise SystemExit(3)", SystemExit, "SystemExit: 3"),
         ("x = = 3", SyntaxError, "SyntaxError: invalid syntax"),

@@ -42,7 +42,7 @@ class Knobs:
 @pytest.fixture
 def schema(hookloop, site):
     """The schema with two plugins installed, one of which cannot be imported."""
-    site("zz-broken", {"hookloop": ["zz-broken = zz_broken:X"]}, {"zz_broken.py": "import zz_no_such_module\n"})
+    site("zz-broken", {"hookloop": ["zz-broken = zz_broken:X"]}, {"zz_broken.py": "import zz_absent\n"})
     variables = site("zz-knobs", {"hookloop": ["zz-knobs = zz_knobs:Knobs"]}, {"zz_knobs.py": KNOBS})
     answer = hookloop("config", "schema", **variables)
     assert answer.code == 0
