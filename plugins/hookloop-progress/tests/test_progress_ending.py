@@ -159,6 +159,11 @@ def test_the_command_line_shows_the_tables_once(place):
     assert [line.split("=")[0] for line in done.stderr.splitlines()] == ["model", "step", "step", "outcome"]
 
 
+def test_a_command_that_is_to_be_quiet_shows_nothing(place):
+    done = call("-m", "hookloop", "fit", "run.toml", "-q")
+    assert (done.stdout, done.stderr) == ("", "")
+
+
 def test_python_shows_them_too_also_beside_the_modules_of_the_command_line(place):
     script = (
         "import hookloop.cli.running\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -77,7 +78,7 @@ class Progress:
     @hookimpl
     def on_ready(self, run: Run) -> None:
         """Open the display: from now on nothing but training happens, so nobody else needs the terminal."""
-        if run.rank == 0 and sys.stderr is not None:
+        if run.rank == 0 and sys.stderr is not None and not is_quiet(run):
             self.tracker = Tracker(self.config.metrics, run.clock())
             self.display = open_display(self.config, self.tracker, run, sys.stderr, os.environ)
 
@@ -178,6 +179,11 @@ class Progress:
         self.tracker.evaluate(now)
         if self.display is not None and now >= self.display.due:
             self.display.draw(now)
+
+
+def is_quiet(run: Run) -> bool:
+    """Return whether the command line was told to be quiet: it then lets pass nothing below a warning."""
+    return run.from_command_line and not logging.getLogger("hookloop").isEnabledFor(logging.INFO)
 
 
 def open_display(
