@@ -28,8 +28,8 @@ Text = Annotated[str, AfterValidator(check_text)]
 class Mlflow:
     """Makes each run one of MLflow: parameters, metrics, artifacts, outcome.
 
-    Metrics are read from ``run.history``, which the engine has written to ``metrics.jsonl`` by then, and everything
-    else is in the spool when the hook returns. So a kill loses nothing and this plugin has no state: a resumed run
+    Metrics are read from ``run.history``, which the engine keeps in ``metrics.jsonl``, and everything else is in the
+    spool when the hook returns. So a kill loses nothing and this plugin has no state: a resumed run
     looks at what MLflow has, and sends the rest.
     """
 

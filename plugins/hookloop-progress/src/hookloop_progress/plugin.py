@@ -20,6 +20,8 @@ from hookloop_progress.view import Tracker, View
 if TYPE_CHECKING:
     from hookloop import Run
 
+log = logging.getLogger("hookloop.progress")
+
 Style = Literal["auto", "rich", "notebook", "lines"]
 
 
@@ -183,7 +185,7 @@ class Progress:
 
 def is_quiet(run: Run) -> bool:
     """Return whether the command line was told to be quiet: it then lets pass nothing below a warning."""
-    return run.from_command_line and not logging.getLogger("hookloop").isEnabledFor(logging.INFO)
+    return run.from_command_line and not log.isEnabledFor(logging.INFO)
 
 
 def open_display(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import logging
 import shutil
 import tempfile
@@ -13,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from hookloop.loggers import Row, Worker
+from hookloop.loggers import Row, Worker, lasting_id, safe_name
 from hookloop_trackio.opening import begin, library, quiet
 from hookloop_trackio.storage import go_back
 
@@ -31,21 +30,11 @@ BINS = 64
 def open_session(config: Trackio.Config, run: Run, instance: str) -> Session:
     """Return the trackio run of the instance *instance*."""
     trackio = library(config.directory)
-    opened, database = begin(config, run, id_of(run, instance))
+    opened, database = begin(config, run, lasting_id(run, instance, lambda: uuid.uuid4().hex))
     log.info("trackio: run %s of project %s is in %s", opened.name, opened.project, database)
     session = Session(trackio, opened, database)
     session.worker.start()
     return session
-
-
-def id_of(run: Run, instance: str) -> str:
-    """Return the id of the trackio run of this run directory: a new one, unless the run is resumed."""
-    file = run.directory / f"{instance}.json"
-    if run.attempt and file.exists():
-        return str(json.loads(file.read_text(encoding="utf-8"))["id"])
-    run_id = uuid.uuid4().hex
-    file.write_text(json.dumps({"id": run_id}) + "\n", encoding="utf-8")
-    return run_id
 
 
 class Session:
@@ -106,7 +95,11 @@ class Session:
         except OSError as error:
             self.failed(error)
             return
-        self.worker.do(lambda: self.take(staged, copy, safe(name), kind))
+        self.worker.do(lambda: self.take(staged, copy, safe_name(name), kind))
+
+    def log_checkpoint(self, path: Path) -> None:
+        """Log the snapshot at *path* as an artifact of type ``model``."""
+        self.log_artifact(f"{self.run.name}-checkpoint", path, "model")
 
     def take(self, staged: Path, copy: Path, name: str, kind: str) -> None:
         """Give trackio the *copy* of an artifact, and remove the folder *staged* that it is in."""
@@ -141,8 +134,3 @@ def image_of(pixels: Any) -> Any:
     if isinstance(pixels, io.BytesIO):
         return PIL.Image.open(pixels)
     return PIL.Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
-
-
-def safe(name: str) -> str:
-    """Return *name* in the characters that trackio allows in that of an artifact."""
-    return "".join(each if each.isascii() and (each.isalnum() or each in "-_.") else "-" for each in name)[:120]

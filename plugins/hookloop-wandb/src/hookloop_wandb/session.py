@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-import json
 import logging
 import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hookloop.loggers import Row, Worker
+from hookloop.loggers import Row, Worker, lasting_id, safe_name
 from hookloop_wandb.going_back import go_back, mark
 from hookloop_wandb.opening import begin, let_go, mode_of, service_runs
 
@@ -36,7 +35,7 @@ def open_session(config: Wandb.Config, run: Run, instance: str) -> Session | Non
     place = run.directory if instance == "wandb" else run.directory / instance
     if config.directory is not None:
         place = config.directory.expanduser()
-    run_id = id_of(run, instance)
+    run_id = lasting_id(run, instance, lambda: secrets.token_hex(4))
     had_service = service_runs()
     opened = None
     try:
@@ -50,16 +49,6 @@ def open_session(config: Wandb.Config, run: Run, instance: str) -> Session | Non
     session = Session(opened, place / "wandb", not had_service)
     session.worker.start()
     return session
-
-
-def id_of(run: Run, instance: str) -> str:
-    """Return the id of the wandb run of this run directory: a new one, unless the run is resumed."""
-    file = run.directory / f"{instance}.json"
-    if run.attempt and file.exists():
-        return str(json.loads(file.read_text(encoding="utf-8"))["id"])
-    run_id = secrets.token_hex(4)
-    file.write_text(json.dumps({"id": run_id}) + "\n", encoding="utf-8")
-    return run_id
 
 
 class Session:
@@ -101,6 +90,10 @@ class Session:
         self.count += 1
         self.worker.do(lambda: self.run.log(make(), step=number, commit=True))
 
+    def log_text(self, step: int, name: str, text: str) -> None:
+        """Log *text* as it is."""
+        self.log_media(step, name, lambda: text)
+
     def log_image(self, step: int, name: str, pixels: Any) -> None:
         """Log *pixels*, an array (H, W, C) of bytes."""
         self.log_media(step, name, lambda: image_of(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels))
@@ -120,18 +113,22 @@ class Session:
         import wandb
 
         try:
-            artifact = wandb.Artifact(safe(name) if kind == "file" else f"{safe(name)}-{self.id}", type=kind)
+            artifact = wandb.Artifact(safe_name(name) if kind == "file" else f"{safe_name(name)}-{self.id}", type=kind)
             artifact.add_dir(str(path)) if path.is_dir() else artifact.add_file(str(path))
         except Exception as error:
             self.failed(error)
             return
         self.worker.do(lambda: discard(self.run.log_artifact(artifact)))
 
+    def log_checkpoint(self, path: Path) -> None:
+        """Log the snapshot at *path* as an artifact of type ``model``."""
+        self.log_artifact("checkpoint", path, "model")
+
     def mark_preempting(self) -> None:
         """Tell wandb that the run is about to be preempted."""
         self.worker.do(self.run.mark_preempting)
 
-    def close(self, outcome: str, reason: str) -> None:
+    def close(self, step: int, outcome: str, reason: str) -> None:
         """Log the *outcome* and why, and end the run; what cannot be sent in time stays in the run's files."""
         self.worker.do(lambda: self.run.summary.update({"outcome": outcome, **({"reason": reason} if reason else {})}))
         if not self.worker.close(PATIENCE_SECONDS):
@@ -166,11 +163,6 @@ def histogram_of(values: Any) -> wandb.Histogram:
 
     numbers = values.double().numpy()
     return wandb.Histogram(np_histogram=np.histogram(numbers[np.isfinite(numbers)], bins=BINS))
-
-
-def safe(name: str) -> str:
-    """Return *name* in the characters that wandb allows in that of an artifact."""
-    return "".join(each if each.isascii() and (each.isalnum() or each in "-_.") else "-" for each in name)[:120]
 
 
 def discard(value: object) -> None:

@@ -1,0 +1,23 @@
+"""For plugins that log elsewhere: one row a step, who hands it over and when, and a run of a service to log to."""
+
+from hookloop.bursts import Bursts
+from hookloop.json_rows import RowEncoder
+from hookloop.loggers.groups import named_groups
+from hookloop.loggers.rows import COUNTERS, Row, Rows, column
+from hookloop.loggers.sessions import LogSession, SessionLogger, lasting_id, safe_name
+from hookloop.loggers.worker import Worker
+
+__all__ = [
+    "COUNTERS",
+    "Bursts",
+    "LogSession",
+    "Row",
+    "RowEncoder",
+    "Rows",
+    "SessionLogger",
+    "Worker",
+    "column",
+    "lasting_id",
+    "named_groups",
+    "safe_name",
+]
