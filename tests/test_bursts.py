@@ -141,6 +141,17 @@ def test_no_row_is_lost_or_comes_twice_while_two_threads_write(paper, bursts):
     assert len(set(paper.threads)) == 2
 
 
+def test_no_row_waits_where_no_thread_can_be_started(paper, bursts, monkeypatch):
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    fast = bursts(LONG)
+    for row in range(4):
+        fast.add(row)
+        assert paper.rows()[-1] == row
+
+
 def test_its_thread_ends_with_it(paper, bursts):
     before = threading.active_count()
     fast = bursts(LONG)

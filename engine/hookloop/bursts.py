@@ -69,8 +69,14 @@ class Bursts:
         self._watched = True
         self._kept_back.set()
         if self._thread is None and not self._closed.is_set():
-            self._thread = Thread(target=self._look_after, name="hookloop-bursts", daemon=True)
-            self._thread.start()
+            thread = Thread(target=self._look_after, name="hookloop-bursts", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # the machine has no room for another: then no row waits
+                self.wait_seconds = 0.0
+                self.flush()
+            else:
+                self._thread = thread
 
     def _look_after(self) -> None:
         while self._kept_back.wait() and not self._closed.is_set():
