@@ -20,7 +20,7 @@ ENGINE_SOURCES = sorted(ENGINE.rglob("*.py"))
 PLUGIN_SOURCES = [path for plugin in PLUGINS for path in sorted((plugin / "src").rglob("*.py"))]
 
 # Modules whose `__all__` plugins may import from; `hookloop.testing` is for their tests.
-PUBLIC = ("hookloop", "hookloop.loggers", "hookloop.schedules", "hookloop.snapshots")
+PUBLIC = ("hookloop", "hookloop.commands", "hookloop.loggers", "hookloop.schedules", "hookloop.snapshots")
 
 # torch comes with the engine, pydantic-core with pydantic; pytest is there when it loads the engine's fixtures, and
 # numpy when its random numbers are put back to where they were.

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
-from hookloop import ConfigError
+from hookloop.commands import SOURCE, SWITCHES, ConfigFile, Source, Switches, named_files
 
 if TYPE_CHECKING:
     from hookloop.schedules import Preview
 
 WIDTH = 60
 
-Files = Annotated[tuple[Path, ...], Parameter(name=("-c", "--config"), negative=(), metavar="FILE", show_default=False)]
-Overrides = Annotated[tuple[str, ...], Parameter(name="--set", negative=(), metavar="KEY=VALUE", show_default=False)]
-Plugins = Annotated[tuple[str, ...], Parameter(name="-p", negative=(), metavar="PLUGIN", show_default=False)]
+SVG = "Draw them into this file as well."
+STEPS = "Walk so many steps or epochs, as the schedule counts, in place of the run's length."
+JSON = "Answer with one JSON document on standard output."
 
 
 def add_commands(app: App) -> None:
@@ -28,43 +28,23 @@ def add_commands(app: App) -> None:
 
 
 def plot(
-    config: Annotated[Path | None, Parameter(show_default=False)] = None,
+    config: ConfigFile = None,
     /,
     *,
-    svg: Annotated[Path | None, Parameter(metavar="FILE", show_default=False)] = None,
-    steps: Annotated[int | None, Parameter(metavar="N", show_default=False)] = None,
-    json_: Annotated[bool, Parameter(name="--json", negative=(), show_default=False)] = False,
-    files: Files = (),
-    overrides: Overrides = (),
-    plugins: Plugins = (),
+    source: Source = SOURCE,
+    switches: Switches = SWITCHES,
+    svg: Annotated[Path | None, Parameter(metavar="FILE", show_default=False, help=SVG)] = None,
+    steps: Annotated[int | None, Parameter(metavar="N", show_default=False, help=STEPS)] = None,
+    json_: Annotated[bool, Parameter(name="--json", negative=(), show_default=False, help=JSON)] = False,
 ) -> int:
     """Draw the learning rates of a whole run, and train nothing.
 
     Everything is built as training would build it, and the schedule is walked from the start to the end.
-
-    Parameters
-    ----------
-    config
-        The configuration, a TOML file.
-    svg
-        Draw them into this file as well.
-    steps
-        Walk so many steps or epochs, as the schedule counts, in place of the run's length.
-    json_
-        Answer with one JSON document on standard output.
-    files
-        A configuration file, laid over those before it. Repeatable.
-    overrides
-        Set one value, as in --set run.max_epochs=3. Repeatable.
-    plugins
-        Switch a plugin on, or off with no:NAME. Repeatable.
     """
-    named = files if config is None else (config, *files)
-    if not named and not overrides:
-        raise ConfigError("no configuration was named: hookloop schedule plot run.toml")
     from hookloop.schedules import preview_schedule
 
-    preview = preview_schedule(named, overrides, plugins, steps)
+    files = named_files("schedule plot", config, source)
+    preview = preview_schedule(files, source.overrides, switches.plugins, steps)
     if svg is not None:
         svg.write_text(picture(preview), encoding="utf-8")
     print(json.dumps(document(preview), indent=1) if json_ else text(preview))

@@ -1,0 +1,23 @@
+"""For commands of plugins: the arguments by which the engine's own commands take a configuration.
+
+A command takes them as ``config: ConfigFile = None, /, *, source: Source = SOURCE, switches: Switches = SWITCHES``, and
+gets the files from `named_files`. Import this where the command is defined, not where the plugin is: it takes a while.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hookloop.cli.parameters import SOURCE, SWITCHES, ConfigFile, Source, Switches
+from hookloop.cli.source import files_of
+from hookloop.errors import ConfigError
+
+__all__ = ["SOURCE", "SWITCHES", "ConfigFile", "Source", "Switches", "named_files"]
+
+
+def named_files(command: str, config: Path | None, source: Source) -> list[Path]:
+    """Return the files that *config* and *source* name. Raises ConfigError when they name nothing, for *command*."""
+    files = list(files_of(config, source))
+    if not files and not source.overrides:
+        raise ConfigError(f"no configuration was named: hookloop {command} run.toml")
+    return files
