@@ -103,6 +103,7 @@ def test_rows_that_none_comes_after_are_written_all_the_same(paper, bursts):
     fast.add(3)
     fast.add(4)
     wait_for(lambda: paper.rows() == [0, 1, 2, 3, 4])
+    assert threading.current_thread() not in paper.threads[1:]
 
 
 def test_rows_that_cannot_be_written_are_kept_for_the_next_time(paper, bursts):
@@ -117,6 +118,24 @@ def test_rows_that_cannot_be_written_are_kept_for_the_next_time(paper, bursts):
     paper.full = False
     fast.flush()
     assert paper.written == [[0], [1, 2, 3]]
+
+
+def test_of_rows_that_are_written_in_part_the_others_are_kept():
+    written = []
+
+    def write(rows):
+        written.append(rows.pop(0))
+        if rows:
+            raise OSError("no room")
+
+    fast = Bursts(write, wait_seconds=LONG)
+    for row in range(3):
+        fast.add(row)
+    with pytest.raises(OSError, match="no room"):
+        fast.flush()
+    fast.flush()
+    fast.close()
+    assert written == [0, 1, 2]
 
 
 def test_what_the_thread_could_not_write_fails_for_whoever_adds_the_next_row(paper, bursts):

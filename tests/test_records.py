@@ -326,6 +326,44 @@ def test_a_process_that_is_killed_leaves_its_rows_in_order_and_a_whole_record(tm
     assert record["step"] % 50 == 0
 
 
+FULL = """
+import resource, signal, sys, time
+from pathlib import Path
+from types import SimpleNamespace
+from hookloop.errors import HookloopError
+from hookloop.records import Records
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))
+records = Records(Path(sys.argv[1]))
+def write(step):
+    records.write_metrics(SimpleNamespace(step=step, epoch=0, history=[]), {"train/loss": step / 3})
+for step in range(1, 10):
+    write(step)
+time.sleep(0.5)  # the thread comes first, to a file that is full
+try:
+    write(10)
+except HookloopError as error:
+    print(error)
+write(11)
+records.flush()
+records.close()
+print("ended")
+"""
+
+
+def test_what_a_thread_cannot_write_is_raised_for_the_next_row_and_once(tmp_path):
+    process = in_another_process(FULL, tmp_path, stdout=subprocess.PIPE, text=True)
+    out, _ = process.communicate(timeout=60)
+    said, ended = out.splitlines()
+    assert said.startswith(f"{tmp_path / 'metrics.jsonl'} cannot be written: File too large.")
+    assert (ended, process.returncode) == ("ended", 0)
+    text = (tmp_path / "metrics.jsonl").read_text()
+    assert 200 < len(text) <= 300
+    steps = [json.loads(line)["step"] for line in text.splitlines()]
+    assert steps == list(range(1, len(steps) + 1))
+    assert text.endswith("\n")
+
+
 def test_whoever_reads_the_record_while_it_is_written_gets_a_whole_one(tmp_path):
     process = in_another_process(WRITE, tmp_path, stdout=subprocess.PIPE, text=True)
     try:

@@ -21,8 +21,8 @@ class Bursts:
 
     A row that comes *wait_seconds* after the last writing, or later, is written before `add` returns. One that comes
     sooner is written when *wait_seconds* are over, by the row that comes then or, when none does, a quarter of that
-    time later by a daemon thread, which exists only where rows come so fast. Rows that *write* raised for are kept, and
-    given again with the next.
+    time later by a daemon thread, which exists only where rows come so fast. Where *write* raises, the rows that it
+    leaves in its list are kept, and given again with the next.
     """
 
     def __init__(self, write: Callable[[list[Any]], None], *, wait_seconds: float = 0.1) -> None:

@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,7 +117,7 @@ class Records:
         self._metrics: int | None = None
         self._encoder = RowEncoder()
         self._rows = Bursts(self._append)
-        self._failed = False
+        self._told = False  # that the log cannot be written
         self._facts: dict[str, Any] = {}
 
     def write_config(self, text: str) -> None:
@@ -143,26 +143,36 @@ class Records:
         if len(row) != len(metrics) + len(COUNTERS):
             row = {"step": run.step, "epoch": run.epoch, "time": time.time(), **beside_counters(metrics)}
         run.history.append(row)
-        if self.writes and not self._failed:
-            self._rows.add(row)
+        if self.writes:
+            self._tell_once(self._rows.add, row)
 
     def flush(self) -> None:
         """Write the rows of ``metrics.jsonl`` that wait: before a snapshot counts them, and before anybody reads.
 
         Raises HookloopError where that cannot be, unless it was raised for these rows before.
         """
-        if not self._failed:
-            self._rows.flush()
+        self._tell_once(self._rows.flush)
 
-    def _append(self, rows: Sequence[Mapping[str, float]]) -> None:
+    def _tell_once(self, act: Callable[..., None], *given: Any) -> None:
+        # What ends the run is not to be said again by all that comes to its end with it.
+        if self._told:
+            return
+        try:
+            act(*given)
+        except HookloopError:
+            self._told = True
+            raise
+
+    def _append(self, rows: list[Mapping[str, float]]) -> None:
         path = self.directory / METRICS
+        lines = [(self._encoder.encode(row) + "\n").encode() for row in rows]
         try:
             if self._metrics is None:
                 drop_torn_line(path)
                 self._metrics = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-            append_lines(self._metrics, "".join(self._encoder.encode(row) + "\n" for row in rows).encode())
+            append_lines(self._metrics, lines)
         except OSError as error:
-            self._failed = True
+            del rows[: len(rows) - len(lines)]
             way_out = "When that is mended, --resume goes on from the last snapshot."
             raise HookloopError(f"{path} cannot be written: {error.strerror}. {way_out}") from error
 
@@ -200,15 +210,16 @@ class Records:
                 self._metrics = None
 
 
-def append_lines(file: int, lines: bytes) -> None:
-    """Append *lines*, or as many whole ones as there is room for; raises OSError then."""
-    written = os.write(file, lines)
+def append_lines(file: int, lines: list[bytes]) -> None:
+    """Append *lines*; where there is no room, those that fit, which are taken out of the list, and raise OSError."""
+    data, written = b"".join(lines), 0
     try:
-        while written < len(lines):
-            written += os.write(file, lines[written:])
+        while written < len(data):
+            written += os.write(file, data[written:])
     except OSError:
-        torn = written - (lines.rfind(b"\n", 0, written) + 1)
-        os.ftruncate(file, os.fstat(file).st_size - torn)
+        whole = data.rfind(b"\n", 0, written) + 1
+        os.ftruncate(file, os.fstat(file).st_size - (written - whole))
+        del lines[: data.count(b"\n", 0, whole)]
         raise
 
 
