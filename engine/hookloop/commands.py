@@ -9,8 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hookloop.cli.parameters import SOURCE, SWITCHES, ConfigFile, Source, Switches
-from hookloop.cli.source import files_of
-from hookloop.errors import ConfigError
+from hookloop.cli.source import files_of, no_configuration
 
 __all__ = ["SOURCE", "SWITCHES", "ConfigFile", "Source", "Switches", "named_files"]
 
@@ -19,5 +18,5 @@ def named_files(command: str, config: Path | None, source: Source) -> list[Path]
     """Return the files that *config* and *source* name. Raises ConfigError when they name nothing, for *command*."""
     files = list(files_of(config, source))
     if not files and not source.overrides:
-        raise ConfigError(f"no configuration was named: hookloop {command} run.toml")
+        raise no_configuration(command)
     return files

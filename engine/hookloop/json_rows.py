@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["RowEncoder"]
+__all__ = ["RowEncoder", "to_json"]
 
 PLAIN = frozenset((int, float))  # what repr() writes as JSON does; a bool, or a number of numpy, it does not
 

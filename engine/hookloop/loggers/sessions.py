@@ -42,7 +42,7 @@ class LogSession(Protocol):
     def log_histogram(self, step: int, name: str, values: Any, /) -> None:
         """Log how *values*, a flat tensor on the CPU that nobody else has, are distributed."""
 
-    def log_artifact(self, name: str, path: Path, kind: str = "file", /) -> None:
+    def log_artifact(self, name: str, path: Path, /) -> None:
         """Log what is at *path* now: a file or a directory."""
 
     def log_checkpoint(self, path: Path, /) -> None:

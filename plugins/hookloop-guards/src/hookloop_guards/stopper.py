@@ -94,9 +94,6 @@ class Verdict(NamedTuple):
     reason: str | None = None
 
 
-GO_ON = {improved: Verdict(improved) for improved in (False, True)}
-
-
 class Stopper:
     """Follows the values of one metric, one after the other."""
 

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hookloop.loggers import Bursts
+from hookloop.loggers import Bursts, RowEncoder, to_json
 from hookloop_remote.options import make_backoff, make_poster, make_wire
 from hookloop_remote.queues import open_queues
-from hookloop_remote.rows import Author, Place, decode, digest, place_of, plain, row_id, run_id
+from hookloop_remote.rows import Place, decode, digest, place_of, row_id, run_id, with_metrics
 from hookloop_remote.sender import Sender, Tally
 from hookloop_remote.spool import Spool
 
@@ -42,7 +42,7 @@ class Outbox:
         self.sender: Sender | None = None
         self._spools: list[Spool] = []
         self._bursts = Bursts(self._append)
-        self._author = Author("", name)
+        self._encoder = RowEncoder()
         self._known: dict[str, bytes] = {}
         self._said = False
 
@@ -55,7 +55,6 @@ class Outbox:
         poster, wire, backoff = make_poster(self.config), make_wire(self.config), make_backoff(self.config)
         try:
             self.run = run_id(self.directory, anew=anew)
-            self._author = Author(self.run, self.name)
             self._spools = open_queues(self.directory, self.config.spool_limit_bytes)
             if resumed_at is not None and not anew:
                 for spool in self._spools:
@@ -109,10 +108,20 @@ class Outbox:
     def _append_row(self, stage: str, place: Place, metrics: Mapping[str, float], seconds: float) -> None:
         """Append a row, unless the very same was delivered before a resume."""
         identity = row_id(self.run, stage if stage == "train" else f"{stage}-{self.evaluation}", place)
-        if self._known and self._known.pop(identity, None) == digest(plain(metrics)):
+        if self._known and self._known.pop(identity, None) == digest(to_json(metrics)):
             self.skipped += 1
             return
-        line = self._author.write(identity, stage, place, seconds, self.dropped, metrics)
+        row = {
+            "id": identity,
+            "run": self.run,
+            "name": self.name,
+            "stage": stage,
+            "step": place.step,
+            "epoch": place.epoch,
+            "time": seconds,
+            "dropped": self.dropped,
+        }
+        line = with_metrics(row, self._encoder.encode(metrics))
         try:
             if self._spools[-1].append(line):
                 return

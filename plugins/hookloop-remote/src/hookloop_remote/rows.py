@@ -5,15 +5,12 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import json
-import math
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from urllib.parse import urlencode
-
-from hookloop.loggers import RowEncoder
 
 Format = Literal["json", "form"]
 Layout = Literal["row", "keras"]
@@ -54,32 +51,9 @@ def encode(row: Mapping[str, Any]) -> bytes:
     return _COMPACT.encode(row).encode()
 
 
-class Author:
-    """Writes the rows of one run as lines of JSON, by the same words as the row before and with its own numbers."""
-
-    def __init__(self, run: str, name: str) -> None:
-        self._words = f'"run": {json.dumps(run)}, "name": {json.dumps(name)}'
-        self._metrics = RowEncoder()
-
-    def write(
-        self, identity: str, stage: str, place: Place, seconds: float, dropped: int, metrics: Mapping[str, float]
-    ) -> bytes:
-        """Return the line of a row, without its end."""
-        counters = f'"step": {place.step}, "epoch": {place.epoch}, "time": {seconds!r}, "dropped": {dropped}'
-        return (
-            f'{{"id": {json.dumps(identity)}, {self._words}, "stage": {json.dumps(stage)}, {counters}, '
-            f'"metrics": {self._metrics.encode(metrics)}}}'
-        ).encode()
-
-
-def plain(metrics: Mapping[str, float]) -> dict[str, float | str]:
-    """Return *metrics* as JSON can hold them: ``"NaN"``, ``"Infinity"`` and ``"-Infinity"`` are strings."""
-    return {name: value if math.isfinite(value) else word_for(value) for name, value in metrics.items()}
-
-
-def word_for(value: float) -> str:
-    """Return the word that ``float()`` reads as *value*, which is not finite."""
-    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+def with_metrics(row: Mapping[str, Any], metrics: str) -> bytes:
+    """Return *row* as one line of JSON, with *metrics*, which is JSON already, at its end."""
+    return f'{_COMPACT.encode(row)[:-1]},"metrics":{metrics}}}'.encode()
 
 
 def digest(metrics: Mapping[str, Any]) -> bytes:
