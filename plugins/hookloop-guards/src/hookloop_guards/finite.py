@@ -29,7 +29,7 @@ class Watch:
     """Keeps scalars on their device as they come, which takes no kernel, and judges many of them at once.
 
     `count` is a tensor, for others to read together with theirs; only `first` reads anything itself. Numbers on the
-    host are judged one by one instead, by `is_finite`, and counted by `take`.
+    host are judged one by one instead, by `judge`, and counted by `take`.
     """
 
     def __init__(self) -> None:
@@ -55,16 +55,12 @@ class Watch:
             self.fold()
         return Place(self.number - 1, step, batch)
 
-    def is_finite(self, value: float) -> bool:
-        """Judge *value* at once."""
+    def judge(self, value: float, step: int, batch: int) -> Place | None:
+        """Judge *value* at once; return where that is if it is not finite."""
         self.number += 1
         if math.isfinite(value):
-            return True
+            return None
         self.bad_numbers += 1
-        return False
-
-    def newest(self, step: int, batch: int) -> Place:
-        """Return where the number was that was judged last."""
         return Place(self.number - 1, step, batch)
 
     def take(self) -> int | None:

@@ -102,15 +102,15 @@ class NanGuard:
 
     def look(self, run: Run, kind: str, value: torch.Tensor) -> None:
         """Watch *value*, and act now where it can be read without waiting, or has to be."""
-        watch = self.watches[kind]
-        if self.at_once and watch.is_finite(value.item()):
-            return
         # The window's last micro-batch is counted when gradients are complete, and is not while its loss is computed.
         batch = run.batch_index + 1 if kind == "loss" else run.batch_index
+        watch = self.watches[kind]
         if not self.at_once:
             watch.add(value.detach(), run.step + 1, batch)
-        elif self.found is None:
-            self.act_now(run, kind, watch.newest(run.step + 1, batch))
+            return
+        place = watch.judge(value.item(), run.step + 1, batch)
+        if place is not None and self.found is None:
+            self.act_now(run, kind, place)
 
     def act_now(self, run: Run, kind: str, place: Place) -> None:
         """Act before the update, while the weights are still good; to roll back, wait for the boundary."""

@@ -44,16 +44,15 @@ class Meter:
 
         Nothing for no samples or no time: what there was of either is kept for the next time.
         """
-        if self.since is not None:
-            (began, before), now = self.since, self.clock()
-            self.since = now, samples
-            self.seconds += now - began
-            self.totals[SAMPLES] = self.totals.get(SAMPLES, 0) + samples - before
-        totals, seconds = self.totals, self.seconds
-        if seconds <= 0 or not totals.get(SAMPLES):
-            return {}
-        self.totals, self.seconds = {}, 0.0
-        return {unit: total / seconds for unit, total in totals.items()}
+        running = self.since is not None
+        self.pause(samples)
+        rates: dict[str, Any] = {}
+        if self.seconds > 0 and self.totals.get(SAMPLES):
+            rates = {unit: total / self.seconds for unit, total in self.totals.items()}
+            self.forget()
+        if running:
+            self.go_on(samples)
+        return rates
 
     def forget(self) -> None:
         """Begin with nothing."""
