@@ -233,7 +233,7 @@ def everywhere(run: Run, value: float | None) -> float | None:
         return value
     from hookloop.topology import gather_parts
 
-    first: float | None = gather_parts(value)[0]
+    first: float | None = gather_parts(value, run.host_group)[0]
     return first
 
 

@@ -22,6 +22,7 @@ from hookloop.preparing import prepare
 from hookloop.result import Result, result_of, seconds_by_plugin
 from hookloop.resume import Resume
 from hookloop.rng import set_rng_state
+from hookloop.topology import leave_group
 
 log = logging.getLogger("hookloop")
 
@@ -62,7 +63,9 @@ def execute(
             raise named(error)
         finally:
             del error  # its traceback holds this frame: the two would keep each other, and what a step made, alive
-    return result_of(run)
+    result = result_of(run)
+    leave(session)
+    return result
 
 
 @contextmanager
@@ -150,6 +153,13 @@ def finish(session: Session, error: BaseException | None) -> BaseException | Non
     session.records.close()
     session.told = None
     return error
+
+
+def leave(session: Session) -> None:
+    """Let go of the group of a run that is over, whose threads would last as long as the process."""
+    group, session.run.host_group, session.loop.boundary.agree = session.run.host_group, None, None
+    if group is not None:
+        leave_group(group)
 
 
 def write_end(session: Session, error: BaseException | None) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -62,6 +64,27 @@ def shared_group(topology: Topology) -> Any:
     """
     distributed = existing_group()
     return None if distributed is None or topology.world_size == 1 else host_group(distributed)
+
+
+def leave_group(group: Any) -> None:
+    """Destroy *group*; its threads end when nobody refers to it any more."""
+    import torch.distributed
+
+    with suppress(ValueError):  # somebody has destroyed it, with all the others
+        torch.distributed.destroy_process_group(group)
+
+
+def leave_all_groups() -> None:
+    """Destroy the process groups that are there, and wait for what this process has yet to send and receive in them.
+
+    For the end of a process that did what it was to do: one that failed would wait for ranks that wait for it. Without
+    this a thread of gloo that lets go of a tensor while Python ends aborts the process, now and then, and a launcher
+    takes a run that went well for one that failed (https://github.com/pytorch/pytorch/issues/190489).
+    """
+    distributed = existing_group()
+    if distributed is not None:
+        distributed.destroy_process_group()
+        gc.collect()  # their threads end, and are waited for, with the last reference
 
 
 def first_decides(decide: Callable[[], T], group: Any = None) -> T:

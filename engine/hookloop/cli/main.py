@@ -12,6 +12,7 @@ from hookloop.cli.app import make_app
 from hookloop.cli.failures import report
 from hookloop.cli.output import silence, stdout_is_open
 from hookloop.cli.parameters import NEWEST
+from hookloop.topology import leave_all_groups
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -26,7 +27,9 @@ def run(words: Sequence[str]) -> int:
     preempted.
     """
     try:
-        return call(*make_app(with_resume_path(words)))
+        code = call(*make_app(with_resume_path(words)))
+        leave_all_groups()
+        return code
     except BrokenPipeError as error:
         if stdout_is_open():
             return report(error, as_json="--json" in words)
