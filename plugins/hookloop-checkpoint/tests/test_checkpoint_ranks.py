@@ -8,7 +8,7 @@ import sys
 import pytest
 
 WORKER = """
-import json, os, sys
+import gc, json, os, sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -71,6 +71,7 @@ seen = {
 }
 (place / f"seen-{rank}.json").write_text(json.dumps(seen))
 dist.destroy_process_group()
+gc.collect()  # what the run that failed had of it ends here, as a thread of gloo may abort a Python that ends
 """
 
 
