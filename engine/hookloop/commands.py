@@ -9,14 +9,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from hookloop.cli.parameters import SOURCE, SWITCHES, ConfigFile, Source, Switches
-from hookloop.cli.source import files_of, no_configuration
+from hookloop.cli.source import files_of, read_tree, require_configuration
 
 __all__ = ["SOURCE", "SWITCHES", "ConfigFile", "Source", "Switches", "named_files"]
 
 
 def named_files(command: str, config: Path | None, source: Source) -> list[Path]:
-    """Return the files that *config* and *source* name. Raises ConfigError when they name nothing, for *command*."""
-    files = list(files_of(config, source))
-    if not files and not source.overrides:
-        raise no_configuration(command)
-    return files
+    """Return the files that *config* and *source* name; none where overrides or the environment configure everything.
+
+    Raises ConfigError where nothing does, which says how *command* is called, and for what cannot be read.
+    """
+    require_configuration(command, config, source, read_tree(config, source))
+    return list(files_of(config, source))

@@ -45,9 +45,4 @@ def flags_of(destination: Destination) -> list[tuple[str, dict[str, Any]]]:
 def require_configuration(command: str, config: Path | None, source: Source, tree: ConfigTree) -> None:
     """Raise ConfigError when nothing was configured in any way, which is no slip in a file."""
     if not files_of(config, source) and not tree.data:
-        raise no_configuration(command)
-
-
-def no_configuration(command: str) -> ConfigError:
-    """Return the error of a *command* that was given no configuration."""
-    return ConfigError(f"no configuration was named: hookloop {command} run.toml")
+        raise ConfigError(f"no configuration was named: hookloop {command} run.toml")
