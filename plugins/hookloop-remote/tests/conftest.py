@@ -2,7 +2,10 @@
 
 import json
 import re
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
 import time
 from contextlib import suppress
@@ -136,6 +139,36 @@ def free_port():
     """A port that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return listener.getsockname()[1]
+
+
+NAMES = "subjectAltName=DNS:localhost,DNS:metrics.example,IP:127.0.0.1"
+
+
+@pytest.fixture
+def tls_server(make_server, tmp_path):
+    """A server that speaks TLS with a certificate of its own, and the path of that."""
+    if shutil.which("openssl") is None:
+        pytest.skip("there is no openssl")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subject = ["-subj", "/CN=localhost", "-addext", NAMES, "-days", "2"]
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, *subject]
+    subprocess.run(made, check=True, capture_output=True)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    server = make_server()
+    plain = server.serve
+
+    def serve(connection):
+        try:
+            wrapped = context.wrap_socket(connection, server_side=True)
+        except OSError:
+            connection.close()
+            return
+        server.open.append(wrapped)
+        plain(wrapped)
+
+    server.serve = serve
+    return server, certificate
 
 
 FAST = {"backoff_seconds": 0.02, "max_backoff_seconds": 0.05, "timeout_seconds": 0.5}

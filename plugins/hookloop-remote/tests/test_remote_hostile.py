@@ -13,6 +13,7 @@ from hookloop_remote.answer import AnswerError
 from hookloop_remote.endpoint import parse_url
 from hookloop_remote.outbox import Outbox
 from hookloop_remote.poster import Poster
+from hookloop_remote.route import Route
 from hookloop_remote.rows import Place
 
 SILENCE = 30  # seconds, longer than any test
@@ -190,7 +191,7 @@ def test_an_odd_answer_that_says_yes_is_a_yes(tiny_run, server, fast, behaviour)
 )
 def test_a_gigabyte_back_costs_neither_memory_nor_time(server, behaviour):
     server.behave = behaviour
-    poster = Poster(parse_url(server.url), {}, timeout_seconds=5)
+    poster = Poster(Route(parse_url(server.url)), {}, timeout_seconds=5)
     tracemalloc.start()
     began = time.monotonic()
     try:
@@ -208,7 +209,7 @@ def test_a_gigabyte_back_costs_neither_memory_nor_time(server, behaviour):
 @pytest.mark.parametrize("behaviour", [never_answers, drips_its_head, floods_with_100], ids=name_of)
 def test_a_try_ends_when_its_time_is_over(server, behaviour):
     server.behave = behaviour
-    poster = Poster(parse_url(server.url), {}, timeout_seconds=0.3)
+    poster = Poster(Route(parse_url(server.url)), {}, timeout_seconds=0.3)
     began = time.monotonic()
     with pytest.raises(OSError, match=r"in time|timed out|not HTTP"):
         poster.post(b"{}", {})
@@ -224,7 +225,7 @@ def test_a_body_that_drips_is_not_waited_for(server):
 
     server.behave = drips
     began = time.monotonic()
-    answer = Poster(parse_url(server.url), {}, timeout_seconds=20).post(b"{}", {})
+    answer = Poster(Route(parse_url(server.url)), {}, timeout_seconds=20).post(b"{}", {})
     assert (answer.status, answer.whole) == (200, False)
     assert time.monotonic() - began < 3
 
@@ -235,7 +236,7 @@ def test_a_server_that_reads_nothing_of_a_large_row_does_not_hold_it(make_server
 
     made = make_server(stalls)
     made.serve = stalls_before_reading(made)
-    poster = Poster(parse_url(made.url), {}, timeout_seconds=0.4)
+    poster = Poster(Route(parse_url(made.url)), {}, timeout_seconds=0.4)
     began = time.monotonic()
     with pytest.raises(TimeoutError):
         poster.post(b"x" * 50_000_000, {})
@@ -373,7 +374,7 @@ def test_a_connection_that_the_server_closed_meanwhile_is_opened_again(server):
         return False
 
     server.behave = closes_later
-    poster = Poster(parse_url(server.url), {}, timeout_seconds=2)
+    poster = Poster(Route(parse_url(server.url)), {}, timeout_seconds=2)
     for _ in range(3):
         assert poster.post(b"{}", {"Idempotency-Key": "a"}).status == 200
         time.sleep(0.15)

@@ -1,9 +1,6 @@
 """What the delivering costs, TLS, and the parts that decide when and what to try again."""
 
 import logging
-import shutil
-import ssl
-import subprocess
 import time
 
 import pytest
@@ -14,6 +11,7 @@ from hookloop_remote.backoff import Backoff, judge, retry_after
 from hookloop_remote.endpoint import Endpoint, parse_url, redirected
 from hookloop_remote.outbox import Outbox
 from hookloop_remote.poster import Poster
+from hookloop_remote.route import Route
 from hookloop_remote.rows import Place, Wire, encode
 from hookloop_remote.sender import Sender
 from hookloop_remote.spool import Spool
@@ -145,33 +143,6 @@ def test_a_redirect_does_not_lead_out_of_tls():
     assert redirected(parse_url("https://h/a"), "http://h/a") == "it redirects from https to http"
 
 
-@pytest.fixture
-def tls_server(make_server, tmp_path):
-    """A server that speaks TLS with a certificate of its own, and the path of that."""
-    if shutil.which("openssl") is None:
-        pytest.skip("there is no openssl")
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-days", "2"]
-    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, *subject]
-    subprocess.run(made, check=True, capture_output=True)
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate, key)
-    server = make_server()
-    plain = server.serve
-
-    def serve(connection):
-        try:
-            wrapped = context.wrap_socket(connection, server_side=True)
-        except OSError:
-            connection.close()
-            return
-        server.open.append(wrapped)
-        plain(wrapped)
-
-    server.serve = serve
-    return server, certificate
-
-
 def test_tls_is_spoken_and_the_certificate_checked(tls_server, tiny_run, fast, caplog):
     server, certificate = tls_server
     url = server.url.replace("http:", "https:")
@@ -187,7 +158,7 @@ def test_tls_is_spoken_and_the_certificate_checked(tls_server, tiny_run, fast, c
 
 def test_a_handshake_that_hangs_has_a_deadline_too(server):
     server.serve = lambda connection: server.ended.wait(30)
-    poster = Poster(parse_url(server.url.replace("http:", "https:")), {}, timeout_seconds=0.3)
+    poster = Poster(Route(parse_url(server.url.replace("http:", "https:"))), {}, timeout_seconds=0.3)
     began = time.monotonic()
     with pytest.raises(TimeoutError):
         poster.post(b"{}", {})

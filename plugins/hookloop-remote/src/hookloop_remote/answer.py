@@ -40,8 +40,26 @@ class Answer:
     reusable: bool = False
 
 
+@dataclass(frozen=True)
+class Head:
+    """What an answer begins with, the minor version of HTTP first; *rest* is what came in behind it."""
+
+    version: int
+    status: int
+    headers: Mapping[str, str]
+    rest: bytearray
+
+
 def read_answer(connection: Connection, deadline: float) -> Answer:
     """Read one answer. Raises OSError, as a `AnswerError` when it is not understood."""
+    head = read_head(connection, deadline)
+    whole, clean = read_body(head.status, head.headers, head.rest, body_source(connection, deadline))
+    keeps = head.version == 1 and "close" not in head.headers.get("connection", "").lower()
+    return Answer(head.status, head.headers, whole, reusable=clean and keeps)
+
+
+def read_head(connection: Connection, deadline: float) -> Head:
+    """Read as far as the body of an answer, past interim ones. Raises OSError, as `read_answer` does."""
     buffer = bytearray()
     read = searched = 0
     while True:
@@ -62,9 +80,7 @@ def read_answer(connection: Connection, deadline: float) -> Answer:
         if status == 101:
             raise AnswerError("it wants to switch protocols")
         if status >= 200:
-            whole, clean = read_body(status, headers, buffer, body_source(connection, deadline))
-            keeps = version == 1 and "close" not in headers.get("connection", "").lower()
-            return Answer(status, headers, whole, reusable=clean and keeps)
+            return Head(version, status, headers, buffer)
 
 
 CLOSED = "it closed the connection without an answer"

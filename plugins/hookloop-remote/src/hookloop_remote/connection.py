@@ -10,18 +10,17 @@ import ssl
 import time
 from contextlib import suppress
 
-from hookloop_remote.endpoint import Endpoint
+from hookloop_remote.route import Route
 
 PIECE_BYTES = 16384
 
 
 class Connection:
-    """One connection to a server, to be opened again when it is closed."""
+    """One connection to a server, or to the proxy before it, to be opened again when it is closed."""
 
-    def __init__(self, endpoint: Endpoint, context: ssl.SSLContext | None) -> None:
-        self.origin = endpoint.origin
+    def __init__(self, route: Route) -> None:
+        self.route = route
         self.answered = False  # whether the server has taken a request on this very connection
-        self._context = context
         self._socket: socket.socket | None = None
         self._aborted = False
 
@@ -32,8 +31,8 @@ class Connection:
 
     def open(self, deadline: float) -> None:
         """Connect. Raises OSError; TimeoutError when *deadline*, of ``time.monotonic()``, is over."""
-        scheme, host, port = self.origin
-        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        hop = self.route.proxy or self.route.server
+        addresses = socket.getaddrinfo(hop.host, hop.port, type=socket.SOCK_STREAM)
         for index, (family, kind, protocol, _, address) in enumerate(addresses):
             # Of several addresses the first may be one from which nothing comes back.
             share = remaining(deadline) / (len(addresses) - index)
@@ -44,12 +43,15 @@ class Connection:
                 self.close()
                 if index == len(addresses) - 1:
                     raise
-        if scheme == "https" and self._socket is not None and self._context is not None:
-            # Two steps, so that `abort` finds the socket that the handshake waits on.
-            made = self._context.wrap_socket(self._socket, server_hostname=host, do_handshake_on_connect=False)
-            self._socket = made
-            made.settimeout(remaining(deadline))
-            made.do_handshake()
+
+    def secure(self, context: ssl.SSLContext, deadline: float) -> None:
+        """Speak TLS with the server from here on. Raises OSError, as `open` does."""
+        plain, name = self._ready(deadline), self.route.server.host
+        # Two steps, so that `abort` finds the socket that the handshake waits on.
+        made = context.wrap_socket(plain, server_hostname=name, do_handshake_on_connect=False)
+        self._socket = made
+        made.settimeout(remaining(deadline))
+        made.do_handshake()
 
     def _connect(self, made: socket.socket, address: tuple[object, ...], seconds: float) -> None:
         self._socket = made

@@ -12,6 +12,7 @@ from hookloop import ConfigError
 from hookloop_remote.backoff import Backoff
 from hookloop_remote.endpoint import parse_url
 from hookloop_remote.poster import Poster
+from hookloop_remote.route import ProxyError, find_route
 from hookloop_remote.rows import Wire
 
 if TYPE_CHECKING:
@@ -47,19 +48,25 @@ def check_headers(headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
 
 
 def make_poster(config: Remote.Config) -> Poster:
-    """Return what posts as *config* says. Raises ConfigError for certificates that cannot be read."""
-    endpoint = parse_url(config.url)
+    """Return what posts as *config* says.
+
+    Raises ConfigError for certificates that cannot be read, and for a proxy of the environment that is none.
+    """
+    try:
+        route = find_route(parse_url(config.url))
+    except ProxyError as error:
+        raise ConfigError(f"remote: {error}") from None
     context = None
-    if endpoint.scheme == "https" or config.ca_file is not None:
+    if route.server.scheme == "https" or config.ca_file is not None:
         try:
             context = ssl.create_default_context(cafile=config.ca_file)
         except OSError as error:
-            raise ConfigError(f"remote: ca_file = '{config.ca_file}' cannot be read: {error}.") from None
+            raise ConfigError(f"remote: ca_file = '{config.ca_file}' cannot be read: {error}") from None
     headers = {"User-Agent": "hookloop-remote"}
     if config.bearer_token is not None:
         headers["Authorization"] = f"Bearer {config.bearer_token.get_secret_value()}"
     headers |= {name: value.get_secret_value() for name, value in config.headers.items()}
-    return Poster(endpoint, headers, timeout_seconds=config.timeout_seconds, context=context)
+    return Poster(route, headers, timeout_seconds=config.timeout_seconds, context=context)
 
 
 def make_wire(config: Remote.Config) -> Wire:

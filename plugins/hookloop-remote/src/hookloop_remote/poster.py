@@ -8,24 +8,26 @@ from collections.abc import Mapping
 
 from hookloop_remote.answer import CLOSED, Answer, AnswerError, read_answer
 from hookloop_remote.connection import Connection
-from hookloop_remote.endpoint import Endpoint, redirected
+from hookloop_remote.endpoint import redirected
+from hookloop_remote.route import Route, find_route
+from hookloop_remote.tunnel import check_status, dig_tunnel
 
 MAX_REDIRECTS = 3
 REDIRECTS = (301, 302, 307, 308)  # 303 leads to a page about what was posted, which is no place to post to
 
 
 class Poster:
-    """Posts to *endpoint*; each try, redirects included, takes *timeout_seconds* at most and bounded memory."""
+    """Posts to the end of *route*; each try, redirects included, takes *timeout_seconds* at most and bounded memory."""
 
     def __init__(
         self,
-        endpoint: Endpoint,
+        route: Route,
         headers: Mapping[str, str],
         *,
         timeout_seconds: float,
         context: ssl.SSLContext | None = None,
     ) -> None:
-        self.endpoint = endpoint
+        self.route = route
         self.timeout_seconds = timeout_seconds
         self._headers = dict(headers)
         self._context = context
@@ -35,27 +37,27 @@ class Poster:
     def post(self, body: bytes, more_headers: Mapping[str, str]) -> Answer:
         """Post *body* and return the answer. Raises OSError when there is none."""
         deadline = time.monotonic() + self.timeout_seconds
-        endpoint = self.endpoint
+        route = self.route
         for _ in range(MAX_REDIRECTS + 1):
-            answer = self._exchange(endpoint, self._request(endpoint, body, more_headers), deadline)
+            answer = self._exchange(route, self._request(route, body, more_headers), deadline)
             if answer.status not in REDIRECTS:
                 return answer
-            target = redirected(endpoint, answer.headers.get("location", ""))
+            target = redirected(route.server, answer.headers.get("location", ""))
             if isinstance(target, str):
                 raise AnswerError(target)
-            endpoint = target
+            route = find_route(target)
         raise AnswerError(f"it redirects more than {MAX_REDIRECTS} times")
 
-    def _request(self, endpoint: Endpoint, body: bytes, more_headers: Mapping[str, str]) -> bytes:
-        headers = {"Host": endpoint.authority, "Content-Length": str(len(body)), "Accept": "*/*"}
-        if endpoint.authorization:
-            headers["Authorization"] = endpoint.authorization
-        headers = overlaid(headers, more_headers, self._headers)
-        lines = [f"POST {endpoint.path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+    def _request(self, route: Route, body: bytes, more_headers: Mapping[str, str]) -> bytes:
+        headers = {"Host": route.server.authority, "Content-Length": str(len(body)), "Accept": "*/*"}
+        if route.server.authorization:
+            headers["Authorization"] = route.server.authorization
+        headers = overlaid(headers, more_headers, self._headers, {} if route.has_tunnel else route.login)
+        lines = [f"POST {route.target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
         return "\r\n".join(lines).encode("latin-1") + body
 
-    def _exchange(self, endpoint: Endpoint, request: bytes, deadline: float) -> Answer:
-        connection = self._connected(endpoint, deadline)
+    def _exchange(self, route: Route, request: bytes, deadline: float) -> Answer:
+        connection = self._connected(route, deadline)
         reused = connection.answered
         try:
             answer = ask(connection, request, deadline)
@@ -66,24 +68,37 @@ class Poster:
             self.close()
             # A server closes a connection that nothing came over for a while: that is nothing to wait for.
             if reused and (isinstance(error, ConnectionError) or str(error) == CLOSED):
-                return self._exchange(endpoint, request, deadline)
+                return self._exchange(route, request, deadline)
             raise
+        check_status(route, answer.status)
         connection.answered = True
         if not answer.reusable:
             self.close()
         return answer
 
-    def _connected(self, endpoint: Endpoint, deadline: float) -> Connection:
+    def _connected(self, route: Route, deadline: float) -> Connection:
         connection = self._connection
-        if connection is None or connection.origin != endpoint.origin or not connection.is_open:
+        if connection is None or connection.route.server.origin != route.server.origin or not connection.is_open:
             self.close()
-            if endpoint.scheme == "https" and self._context is None:  # where http redirects to it
-                self._context = ssl.create_default_context()
-            connection = self._connection = Connection(endpoint, self._context)
+            connection = self._connection = Connection(route)
             if self._aborted:
                 connection.abort()
-            connection.open(deadline)
+            try:
+                self._open(connection, deadline)
+            except OSError:
+                self.close()  # one that leads but half the way is none to send a row on
+                raise
         return connection
+
+    def _open(self, connection: Connection, deadline: float) -> None:
+        route = connection.route
+        connection.open(deadline)
+        if route.has_tunnel:
+            dig_tunnel(connection, route, deadline)
+        if route.server.scheme == "https":
+            if self._context is None:  # where http redirects to it
+                self._context = ssl.create_default_context()
+            connection.secure(self._context, deadline)
 
     def close(self) -> None:
         """Close the connection."""
