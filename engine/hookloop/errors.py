@@ -86,4 +86,5 @@ class PluginHookError(PluginError):
         self.step = step
         if isinstance(cause, ConfigError):
             self.exit_code = cause.exit_code
-        super().__init__(plugin, distribution, f"{hook} failed at step {step}: {type(cause).__name__}: {cause}.")
+        reason = f"{type(cause).__name__}: {cause}".removesuffix(".")
+        super().__init__(plugin, distribution, f"{hook} failed at step {step}: {reason}.")

@@ -18,6 +18,13 @@ def fail():
     raise ValueError("mine")
 
 
+def find_mistake():
+    try:
+        fail()
+    except ValueError as error:
+        raise ConfigError("no such server.") from error
+
+
 def through_the_engine():
     # records.py is the engine's: what it raises has a frame of the user's above one of the engine's.
     new_directory(None)
@@ -82,6 +89,19 @@ def test_a_plugins_error_is_named_once_and_other_notes_are_kept():
     text = describe(verdict)
     assert text.count("plugin 'mail' (hookloop-mail 1.0)") == 1
     assert text.index("and while the run was ending") < text.index("plugin 'mail'")
+
+
+def test_a_mistake_that_a_plugin_finds_is_a_message_with_its_notes():
+    cause = raised(find_mistake)
+    verdict = PluginHookError("mail", "hookloop-mail 1.0", "on_run_start", 0, cause)
+    cause.add_note(str(verdict))
+    cause.add_note("and while the run was ending: OSError: gone")
+    verdict.__cause__ = cause
+    assert describe(verdict).splitlines() == [
+        "and while the run was ending: OSError: gone",
+        "plugin 'mail' (hookloop-mail 1.0): on_run_start failed at step 0: ConfigError: no such server. "
+        "Switch it off with: -p no:mail",
+    ]
 
 
 def test_an_interruption_has_no_traceback(capsys):

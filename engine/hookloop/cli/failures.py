@@ -1,7 +1,7 @@
 """Tells a person, and a script, what went wrong; the exit code says whose it is to put right.
 
-A mistake in a configuration or a command is a message. Only what code outside of the engine raised comes with a
-traceback, without the engine's own frames: they lie between the user's lines and say nothing about them.
+A mistake in a configuration or a command is a message, also where a plugin finds it. Only what nobody had a message for
+comes with a traceback, without the engine's own frames: they lie between the user's lines and say nothing about them.
 """
 
 from __future__ import annotations
@@ -64,8 +64,11 @@ def describe(error: BaseException) -> str:
         return "".join(format_exception(error)).rstrip()
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
-    if isinstance(error, PluginHookError) and error.__cause__ is not None:
-        return f"{own_traceback(error.__cause__, told=str(error))}\n{error}"
+    cause = error.__cause__
+    if isinstance(error, PluginHookError) and isinstance(cause, HookloopError):
+        return "\n".join([*(note for note in getattr(cause, "__notes__", ()) if note != str(error)), str(error)])
+    if isinstance(error, PluginHookError) and cause is not None:
+        return f"{own_traceback(cause, told=str(error))}\n{error}"
     if isinstance(error, HookloopError):
         return "\n".join([str(error), *getattr(error, "__notes__", ())])
     return own_traceback(error)
