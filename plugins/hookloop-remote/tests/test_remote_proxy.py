@@ -35,7 +35,10 @@ class Proxy:
         data = b""
         with suppress(OSError):
             while b"\r\n\r\n" not in data:
-                data += client.recv(65536)
+                piece = client.recv(65536)
+                if not piece:
+                    return
+                data += piece
             head, _, _ = data.decode().partition("\r\n\r\n")
             self.heads.append(head)
             if self.refusal:

@@ -155,7 +155,7 @@ def test_rows_beyond_the_limit_are_dropped_and_counted_in_rows_and_at_the_end(ti
 
 
 def test_a_disk_that_is_full_is_said_once_and_training_goes_on(tiny_run, server, fast, monkeypatch, caplog):
-    def full(self, line):
+    def full(self, *lines):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Spool, "append", full)

@@ -1,6 +1,8 @@
 """What the delivering costs, TLS, and the parts that decide when and what to try again."""
 
+import json
 import logging
+import resource
 import time
 
 import pytest
@@ -26,6 +28,23 @@ def outbox(tmp_path, server):
     made.open(anew=True, resumed_at=None)
     yield made
     made.close()
+
+
+def test_of_rows_that_come_together_a_full_disk_keeps_the_first(outbox, caplog):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        for step in range(9):
+            outbox.put("train", Place(step, 0), {"train/loss": 0.5})
+        outbox.flush()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    (queue,) = outbox.directory.glob("queue-*")
+    kept = [json.loads(row)["step"] for path in sorted(queue.glob("*.jsonl")) for row in path.read_bytes().splitlines()]
+    assert kept == list(range(len(kept)))
+    assert 0 < len(kept) < 9
+    assert outbox.dropped == 9 - len(kept)
+    assert caplog.text.count("rows cannot be kept") == 1
 
 
 def test_a_row_costs_the_training_thread_microseconds_while_the_server_hangs(outbox):

@@ -91,6 +91,17 @@ def test_a_full_queue_takes_no_more_until_there_is_room(tmp_path):
     spool.close()
 
 
+def test_of_several_rows_a_full_queue_takes_the_first(tmp_path):
+    rows = [line(number) for number in range(5)]
+    spool = opened(tmp_path, limit_bytes=len(rows[0]) * 3 + 3)
+    assert spool.append(*rows) == 3
+    assert spool.append() == 0
+    assert drain(spool) == rows[:3]
+    assert spool.append(*rows[3:]) == 2
+    assert drain(spool) == rows[3:]
+    spool.close()
+
+
 def test_delivered_files_are_removed_and_the_newest_remembered(tmp_path):
     spool = opened(tmp_path)
     for number in range(30):

@@ -6,13 +6,14 @@ import logging
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hookloop.loggers import Bursts, RowEncoder, to_json
+from hookloop.loggers import Bursts, to_json
 from hookloop_remote.options import make_backoff, make_poster, make_wire
 from hookloop_remote.queues import open_queues
-from hookloop_remote.rows import Place, decode, digest, place_of, row_id, run_id, with_metrics
+from hookloop_remote.rows import Place, Writer, decode, digest, place_of, row_id, run_id
 from hookloop_remote.sender import Sender, Tally
 from hookloop_remote.spool import Spool
 
@@ -42,7 +43,7 @@ class Outbox:
         self.sender: Sender | None = None
         self._spools: list[Spool] = []
         self._bursts = Bursts(self._append)
-        self._encoder = RowEncoder()
+        self._writer = Writer("", name)
         self._known: dict[str, bytes] = {}
         self._said = False
 
@@ -55,6 +56,7 @@ class Outbox:
         poster, wire, backoff = make_poster(self.config), make_wire(self.config), make_backoff(self.config)
         try:
             self.run = run_id(self.directory, anew=anew)
+            self._writer = Writer(self.run, self.name)
             self._spools = open_queues(self.directory, self.config.spool_limit_bytes)
             if resumed_at is not None and not anew:
                 for spool in self._spools:
@@ -102,33 +104,30 @@ class Outbox:
         self._bursts.flush()
 
     def _append(self, rows: Sequence[tuple[str, Place, Mapping[str, float], float]]) -> None:
-        for row in rows:
-            self._append_row(*row)
+        lines = [line for row in rows if (line := self._line(*row))]
+        kept = self._keep(lines)
+        self.dropped += len(lines) - kept
 
-    def _append_row(self, stage: str, place: Place, metrics: Mapping[str, float], seconds: float) -> None:
-        """Append a row, unless the very same was delivered before a resume."""
+    def _line(self, stage: str, place: Place, metrics: Mapping[str, float], seconds: float) -> bytes:
+        """Return the line of a row; an empty one where the very same was delivered before a resume."""
         identity = row_id(self.run, stage if stage == "train" else f"{stage}-{self.evaluation}", place)
         if self._known and self._known.pop(identity, None) == digest(to_json(metrics)):
             self.skipped += 1
-            return
-        row = {
-            "id": identity,
-            "run": self.run,
-            "name": self.name,
-            "stage": stage,
-            "step": place.step,
-            "epoch": place.epoch,
-            "time": seconds,
-            "dropped": self.dropped,
-        }
-        line = with_metrics(row, self._encoder.encode(metrics))
+            return b""
+        return self._writer.line(identity, stage, place, seconds, self.dropped, metrics)
+
+    def _keep(self, lines: Sequence[bytes]) -> int:
+        """Put *lines* into the queue and return how many of them, the first ones, are in it."""
         try:
-            if self._spools[-1].append(line):
-                return
-            self._lament("the queue is full ('spool_limit_bytes'): rows are dropped until there is room")
+            kept = self._spools[-1].append(*lines)
         except OSError as error:
+            if len(lines) > 1:  # where there is room for some
+                return sum(takewhile(bool, (self._keep([each]) for each in lines)))
             self._lament(f"rows cannot be kept in {self.directory}: {error}. They are dropped")
-        self.dropped += 1
+            return 0
+        if kept < len(lines):
+            self._lament("the queue is full ('spool_limit_bytes'): rows are dropped until there is room")
+        return kept
 
     def close(self) -> None:
         """Deliver what is left, as long as that is of use, and say what became of the rows."""

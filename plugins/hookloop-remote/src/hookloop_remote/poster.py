@@ -61,6 +61,7 @@ class Poster:
         reused = connection.answered
         try:
             answer = ask(connection, request, deadline)
+            check_status(route, answer.status)
         except TimeoutError:
             self.close()
             raise
@@ -70,7 +71,6 @@ class Poster:
             if reused and (isinstance(error, ConnectionError) or str(error) == CLOSED):
                 return self._exchange(route, request, deadline)
             raise
-        check_status(route, answer.status)
         connection.answered = True
         if not answer.reusable:
             self.close()

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from urllib.parse import urlencode
 
+from hookloop.loggers import RowEncoder
+
 Format = Literal["json", "form"]
 Layout = Literal["row", "keras"]
 
@@ -51,9 +53,21 @@ def encode(row: Mapping[str, Any]) -> bytes:
     return _COMPACT.encode(row).encode()
 
 
-def with_metrics(row: Mapping[str, Any], metrics: str) -> bytes:
-    """Return *row* as one line of JSON, with *metrics*, which is JSON already, at its end."""
-    return f'{_COMPACT.encode(row)[:-1]},"metrics":{metrics}}}'.encode()
+class Writer:
+    """Writes the rows of *run*, called *name*, as lines of JSON: there may be one for each step, so by a template."""
+
+    def __init__(self, run: str, name: str) -> None:
+        self._same = f'"run":{json.dumps(run)},"name":{json.dumps(name)}'
+        self._encoder = RowEncoder()
+
+    def line(
+        self, identity: str, stage: str, place: Place, seconds: float, dropped: int, metrics: Mapping[str, float]
+    ) -> bytes:
+        """Return the line of a row, whose *identity* is what `row_id` returns."""
+        return (
+            f'{{"id":"{identity}",{self._same},"stage":"{stage}","step":{place.step},"epoch":{place.epoch},'
+            f'"time":{seconds!r},"dropped":{dropped},"metrics":{self._encoder.encode(metrics)}}}'
+        ).encode()
 
 
 def digest(metrics: Mapping[str, Any]) -> bytes:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from itertools import accumulate
 from pathlib import Path
 
 from hookloop_remote.lock import lock, unlock
@@ -105,26 +106,30 @@ class Spool:
         start = self._position.offset if number == self._position.number else 0
         return path_of(self.directory, number).read_bytes()[start:]
 
-    def append(self, line: bytes) -> bool:
-        """Append a row, without its line end; False when the queue is full. Raises OSError when the disk is."""
-        row = line + b"\n"
-        if self.pending_bytes + len(row) > self.limit_bytes:
-            return False
+    def append(self, *lines: bytes) -> int:
+        """Append rows, without their line ends, and return how many of them there was room for in the queue.
+
+        Raises OSError when the disk is full: then it has none of them.
+        """
+        rows = fitting(lines, self.limit_bytes - self.pending_bytes)
+        if not rows:
+            return 0
+        data = b"\n".join(rows) + b"\n"
         number, size = self._tip
         if self._writing is None or size >= SEGMENT_BYTES:
             self._begin_file(number + 1)
             number, size = self._tip
         assert self._writing is not None
         try:
-            append_whole(self._writing, row, size)
+            append_whole(self._writing, data, size)
         except OSError:
             if os.fstat(self._writing).st_size != size:
                 self._stop_writing()
             raise
-        self._appended_bytes += len(row)
-        self._appended_rows += 1
-        self._tip = Position(number, size + len(row))
-        return True
+        self._appended_bytes += len(data)
+        self._appended_rows += len(rows)
+        self._tip = Position(number, size + len(data))
+        return len(rows)
 
     def _begin_file(self, number: int) -> None:
         # A file of its own for each process: the last line of an older one may be torn.
@@ -265,6 +270,14 @@ class Spool:
         if self._lock is not None:
             unlock(self._lock)
             self._lock = None
+
+
+def fitting(lines: Sequence[bytes], room_bytes: int) -> Sequence[bytes]:
+    """Return the first of *lines*, as many as have room with their line ends."""
+    if sum(map(len, lines)) + len(lines) <= room_bytes:
+        return lines
+    ends = accumulate(len(line) + 1 for line in lines)
+    return lines[: sum(end <= room_bytes for end in ends)]
 
 
 def waits_in(directory: Path) -> bool:
