@@ -39,7 +39,7 @@ class Proxy:
                 if not piece:
                     return
                 data += piece
-            head, _, _ = data.decode().partition("\r\n\r\n")
+            head, _, _ = data.decode("latin-1").partition("\r\n\r\n")
             self.heads.append(head)
             if self.refusal:
                 client.sendall(self.refusal + b" no\r\nContent-Length: 0\r\n\r\n")
