@@ -7,30 +7,17 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["RowEncoder", "to_json"]
+import pydantic_core
 
-PLAIN = frozenset((int, float))  # what repr() writes as JSON does; a bool, or a number of numpy, it does not
+__all__ = ["encode_row", "to_json"]
 
 
-class RowEncoder:
-    """Writes rows of numbers as JSON objects, most of which have the names of the one before and only new numbers.
-
-    An encoder that goes through all of a row each time takes half as long again; there may be a row for each step.
-    """
-
-    def __init__(self) -> None:
-        self._names: tuple[str, ...] = ()
-        self._template = "{}"
-
-    def encode(self, row: Mapping[str, float]) -> str:
-        """Return *row* as ``json.dumps`` writes it; NaN and infinities as texts."""
-        names, values = tuple(row), tuple(row.values())
-        if names != self._names:
-            self._names = names
-            self._template = "{" + ", ".join(json.dumps(str(name)).replace("%", "%%") + ": %r" for name in names) + "}"
-        if math.isfinite(sum(values)) and PLAIN.issuperset(map(type, values)):
-            return self._template % values
-        return json.dumps(to_json(row))
+def encode_row(row: Mapping[str, Any]) -> bytes:
+    """Return *row* as JSON, in UTF-8 and without a line end; NaN and infinities are texts that ``float()`` reads."""
+    try:
+        return pydantic_core.to_json(dict(row), inf_nan_mode="strings", fallback=str)
+    except ValueError:  # a name that UTF-8 has no bytes for
+        return json.dumps(to_json(row)).encode()
 
 
 def from_json(row: Mapping[str, Any]) -> dict[str, Any]:

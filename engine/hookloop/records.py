@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from hookloop.bursts import Bursts
 from hookloop.errors import ConfigError, HookloopError
-from hookloop.json_rows import RowEncoder, from_json, to_json
+from hookloop.json_rows import encode_row, from_json, to_json
 
 if TYPE_CHECKING:
     from hookloop.run import Run
@@ -115,7 +115,6 @@ class Records:
         self.directory = directory
         self.writes = writes
         self._metrics: int | None = None
-        self._encoder = RowEncoder()
         self._rows = Bursts(self._append)
         self._told = False  # that the log cannot be written
         self._facts: dict[str, Any] = {}
@@ -165,7 +164,7 @@ class Records:
 
     def _append(self, rows: list[Mapping[str, float]]) -> None:
         path = self.directory / METRICS
-        lines = [(self._encoder.encode(row) + "\n").encode() for row in rows]
+        lines = [encode_row(row) + b"\n" for row in rows]
         try:
             if self._metrics is None:
                 drop_torn_line(path)

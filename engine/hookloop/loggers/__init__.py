@@ -1,7 +1,7 @@
 """For plugins that log elsewhere: one row a step, who hands it over and when, and a run of a service to log to."""
 
 from hookloop.bursts import Bursts
-from hookloop.json_rows import RowEncoder, to_json
+from hookloop.json_rows import encode_row, to_json
 from hookloop.loggers.groups import named_groups
 from hookloop.loggers.rows import COUNTERS, Row, Rows, column
 from hookloop.loggers.sessions import LogSession, SessionLogger, lasting_id, safe_name
@@ -12,11 +12,11 @@ __all__ = [
     "Bursts",
     "LogSession",
     "Row",
-    "RowEncoder",
     "Rows",
     "SessionLogger",
     "Worker",
     "column",
+    "encode_row",
     "lasting_id",
     "named_groups",
     "safe_name",

@@ -6,6 +6,8 @@ import logging
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hookloop_csv import Table, TableError
 
@@ -179,6 +181,32 @@ def test_numbers_are_read_back_exactly(path):
     values = [0.1, 1 / 3, 1e-310, 2**53 + 2.0, -0.0, math.pi * 1e17]
     table_with(path, *({"x": value} for value in values), columns=("x",)).close()
     assert [float(row["x"]) for row in read(path)] == values
+
+
+CELLS = st.floats() | st.integers() | st.booleans() | st.none() | st.text('a0,;.ne"\n', max_size=3)
+
+
+@given(
+    rows=st.lists(st.dictionaries(st.sampled_from("abc"), CELLS), min_size=1, max_size=3),
+    separator=st.sampled_from([*",;\t.e0n", "§"]),
+    missing=st.sampled_from(["NA", "", "null", "a,b", "0.5", '"']),
+)
+def test_each_cell_is_what_a_csv_writer_makes_of_it(tmp_path_factory, rows, separator, missing):
+    path = tmp_path_factory.mktemp("tables") / "table.csv"
+    table = Table(path, "abc", separator=separator, missing=missing)
+    table.create()
+    table.extend(rows)
+    table.close()
+    with path.open(encoding="utf-8", newline="") as file:
+        header, *found = csv.reader(file, delimiter=separator)
+    assert header == list("abc")
+    for cells, row in zip(found, rows, strict=True):
+        for cell, name in zip(cells, header, strict=True):
+            value = row.get(name, missing)
+            if type(value) is float:
+                assert repr(float(cell)) == repr(value)
+            else:
+                assert cell == ("" if value is None else str(value))
 
 
 def test_nan_and_infinity_are_written_as_such(path):

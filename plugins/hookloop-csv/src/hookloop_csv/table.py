@@ -10,11 +10,17 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import to_json
+
 from hookloop import HookloopError
 
 log = logging.getLogger("hookloop.csv")
 
 Row = Mapping[str, Any]
+
+
+GAP = b"null"
+IN_NUMBERS = b"0123456789+-.eE,"
 
 
 class TableError(HookloopError):
@@ -47,6 +53,9 @@ class Table:
         self._write_row: Callable[[Iterable[Any]], Any] = csv.writer(
             Echo(), delimiter=separator, lineterminator="\n"
         ).writerow
+        # What stands in a gap of a row of several cells, as a missing text may be quoted; and whether no number is.
+        self._gap = self._write_row([0, missing])[2:-1].encode()
+        self._quick = separator == "," or separator.encode() not in IN_NUMBERS
         self._file: FileIO | None = None  # without a buffer, which would hold rows back
         self._at_end = False
         self._end = 0
@@ -125,9 +134,24 @@ class Table:
         return self._line(dict(zip(self.columns, self.columns, strict=True)))
 
     def _line(self, row: Row) -> bytes:
+        """Return the line of *row*."""
+        line = self._line_of_numbers(row) if self._quick and len(self.columns) > 1 else None
+        if line is not None:
+            return line
         missing = self._missing
-        line: str = self._write_row([row.get(name, missing) for name in self.columns])
-        return line.encode()
+        text: str = self._write_row([row.get(name, missing) for name in self.columns])
+        return text.encode()
+
+    def _line_of_numbers(self, row: Row) -> bytes | None:
+        """Return the same in a quarter of the time, or None where something else than numbers is in *row*."""
+        try:
+            cells = to_json([row.get(name) for name in self.columns], fallback=str)[1:-1]
+        except ValueError:  # no text can be made of it
+            return None
+        gaps = len(self.columns) - len(row)
+        if cells.count(GAP) != gaps or cells.replace(GAP, b"").translate(None, IN_NUMBERS):
+            return None
+        return cells.replace(b",", self._separator.encode()).replace(GAP, self._gap) + b"\n"
 
     def _put(self, start: int, data: bytes) -> None:
         """Write *data* from *start* on as the end of the file; what a full disk cuts short, the next writes over."""

@@ -10,10 +10,10 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hookloop.loggers import Bursts, to_json
+from hookloop.loggers import Bursts, encode_row
 from hookloop_remote.options import make_backoff, make_poster, make_wire
 from hookloop_remote.queues import open_queues
-from hookloop_remote.rows import Place, Writer, decode, digest, place_of, row_id, run_id
+from hookloop_remote.rows import Place, decode, digest, place_of, row_id, run_id
 from hookloop_remote.sender import Sender, Tally
 from hookloop_remote.spool import Spool
 
@@ -43,7 +43,6 @@ class Outbox:
         self.sender: Sender | None = None
         self._spools: list[Spool] = []
         self._bursts = Bursts(self._append)
-        self._writer = Writer("", name)
         self._known: dict[str, bytes] = {}
         self._said = False
 
@@ -56,7 +55,6 @@ class Outbox:
         poster, wire, backoff = make_poster(self.config), make_wire(self.config), make_backoff(self.config)
         try:
             self.run = run_id(self.directory, anew=anew)
-            self._writer = Writer(self.run, self.name)
             self._spools = open_queues(self.directory, self.config.spool_limit_bytes)
             if resumed_at is not None and not anew:
                 for spool in self._spools:
@@ -111,10 +109,12 @@ class Outbox:
     def _line(self, stage: str, place: Place, metrics: Mapping[str, float], seconds: float) -> bytes:
         """Return the line of a row; an empty one where the very same was delivered before a resume."""
         identity = row_id(self.run, stage if stage == "train" else f"{stage}-{self.evaluation}", place)
-        if self._known and self._known.pop(identity, None) == digest(to_json(metrics)):
+        if self._known and self._known.pop(identity, None) == digest(metrics):
             self.skipped += 1
             return b""
-        return self._writer.line(identity, stage, place, seconds, self.dropped, metrics)
+        row = {"id": identity, "run": self.run, "name": self.name, "stage": stage, "step": place.step}
+        row |= {"epoch": place.epoch, "time": seconds, "dropped": self.dropped, "metrics": dict(metrics)}
+        return encode_row(row)
 
     def _keep(self, lines: Sequence[bytes]) -> int:
         """Put *lines* into the queue and return how many of them, the first ones, are in it."""

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from urllib.parse import urlencode
 
-from hookloop.loggers import RowEncoder
+from hookloop.loggers import encode_row
 
 Format = Literal["json", "form"]
 Layout = Literal["row", "keras"]
 
 RUN_FILE = "run"
-_COMPACT = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
 
 class Place(NamedTuple):
@@ -48,31 +47,9 @@ def row_id(run: str, stage: str, place: Place) -> str:
     return f"{run}:{stage}:{place.step}:{place.epoch}:{place.nth}"
 
 
-def encode(row: Mapping[str, Any]) -> bytes:
-    """Return *row* as one line of JSON."""
-    return _COMPACT.encode(row).encode()
-
-
-class Writer:
-    """Writes the rows of *run*, called *name*, as lines of JSON: there may be one for each step, so by a template."""
-
-    def __init__(self, run: str, name: str) -> None:
-        self._same = f'"run":{json.dumps(run)},"name":{json.dumps(name)}'
-        self._encoder = RowEncoder()
-
-    def line(
-        self, identity: str, stage: str, place: Place, seconds: float, dropped: int, metrics: Mapping[str, float]
-    ) -> bytes:
-        """Return the line of a row, whose *identity* is what `row_id` returns."""
-        return (
-            f'{{"id":"{identity}",{self._same},"stage":"{stage}","step":{place.step},"epoch":{place.epoch},'
-            f'"time":{seconds!r},"dropped":{dropped},"metrics":{self._encoder.encode(metrics)}}}'
-        ).encode()
-
-
 def digest(metrics: Mapping[str, Any]) -> bytes:
     """Return what equal metrics have in common, and others have not."""
-    return hashlib.blake2b(_COMPACT.encode(metrics).encode(), digest_size=16).digest()
+    return hashlib.blake2b(encode_row(metrics), digest_size=16).digest()
 
 
 def decode(line: bytes) -> dict[str, Any] | None:
@@ -123,7 +100,7 @@ class Wire(NamedTuple):
     def request(self, line: bytes, row: Mapping[str, Any]) -> tuple[bytes, dict[str, str]]:
         """Return the body for the row of *line*, and its headers."""
         if self.layout == "keras":
-            line = encode({"epoch": max(0, row["epoch"] - 1), **row["metrics"]})
+            line = encode_row({"epoch": max(0, row["epoch"] - 1), **row["metrics"]})
         headers = {"Idempotency-Key": row["id"], "Content-Type": "application/json"}
         if self.format == "json":
             return line, headers
