@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from hookloop.loggers import encode_row
 from hookloop_remote import Remote
 from hookloop_remote.answer import Answer
 from hookloop_remote.backoff import Backoff, judge, retry_after
@@ -14,7 +15,7 @@ from hookloop_remote.endpoint import Endpoint, parse_url, redirected
 from hookloop_remote.outbox import Outbox
 from hookloop_remote.poster import Poster
 from hookloop_remote.route import Route
-from hookloop_remote.rows import Place, Wire, encode
+from hookloop_remote.rows import Place, Wire
 from hookloop_remote.sender import Sender
 from hookloop_remote.spool import Spool
 
@@ -86,7 +87,7 @@ def test_the_sender_rests_much_longer_than_it_works_until_the_run_ends(tmp_path)
     spool = Spool(tmp_path, 10**6)
     assert spool.open()
     for number in range(50):
-        spool.append(encode({"id": str(number), "metrics": {}}))
+        spool.append(encode_row({"id": str(number), "metrics": {}}))
     busy = Busy()
     sender = Sender(busy, Wire(), [spool], Backoff(1, 0.1, 0.1), drain_seconds=30, name="test")
     sender.start()
