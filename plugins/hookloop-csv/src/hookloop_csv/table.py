@@ -18,7 +18,6 @@ log = logging.getLogger("hookloop.csv")
 
 Row = Mapping[str, Any]
 
-
 GAP = b"null"
 IN_NUMBERS = b"0123456789+-.eE,"
 
@@ -53,9 +52,9 @@ class Table:
         self._write_row: Callable[[Iterable[Any]], Any] = csv.writer(
             Echo(), delimiter=separator, lineterminator="\n"
         ).writerow
-        # What stands in a gap of a row of several cells, as a missing text may be quoted; and whether no number is.
+        # *missing* beside another cell, where it may be in quotes; and whether numbers never are, by the separator.
         self._gap = self._write_row([0, missing])[2:-1].encode()
-        self._quick = separator == "," or separator.encode() not in IN_NUMBERS
+        self._plain_numbers = separator == "," or separator.encode() not in IN_NUMBERS
         self._file: FileIO | None = None  # without a buffer, which would hold rows back
         self._at_end = False
         self._end = 0
@@ -135,7 +134,7 @@ class Table:
 
     def _line(self, row: Row) -> bytes:
         """Return the line of *row*."""
-        line = self._line_of_numbers(row) if self._quick and len(self.columns) > 1 else None
+        line = self._line_of_numbers(row)
         if line is not None:
             return line
         missing = self._missing
@@ -144,6 +143,8 @@ class Table:
 
     def _line_of_numbers(self, row: Row) -> bytes | None:
         """Return the same in a quarter of the time, or None where something else than numbers is in *row*."""
+        if not self._plain_numbers or len(self.columns) == 1:  # an empty cell by itself is in quotes
+            return None
         try:
             cells = to_json([row.get(name) for name in self.columns], fallback=str)[1:-1]
         except ValueError:  # no text can be made of it
