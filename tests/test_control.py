@@ -1,6 +1,7 @@
 import os
 import signal
 import threading
+import time
 from contextlib import nullcontext
 
 import pytest
@@ -50,6 +51,20 @@ def test_a_second_ctrl_c_does_not_wait():
         with pytest.raises(KeyboardInterrupt):
             send(signal.SIGINT)
     assert control.outcome_of_signal() == "interrupted"
+
+
+def test_more_of_them_at_once_do_no_more(monkeypatch):
+    control = Control()
+    with handled_signals(control):
+        with pytest.raises(KeyboardInterrupt):
+            send(signal.SIGINT, signal.SIGINT)
+        send(*[signal.SIGINT] * 20)
+        monkeypatch.setattr("hookloop.control.HELD_SECONDS", 0.02)
+        control.hold()
+        send(signal.SIGINT)
+        time.sleep(0.03)
+        with pytest.raises(KeyboardInterrupt):
+            send(signal.SIGINT)
 
 
 def test_a_second_sigterm_waits_like_the_first():

@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import signal
+import time
 import weakref
 
 import pytest
@@ -151,13 +152,36 @@ def test_an_ending_hook_that_fails_makes_a_run_that_was_well_a_failure(tiny_run,
     assert record_of(tiny_run)["outcome"] == "failed"
 
 
-def test_ctrl_c_while_a_run_ends_makes_it_interrupted(tiny_run):
+def test_a_hook_that_hangs_while_a_run_ends_can_be_broken_off_and_makes_it_interrupted(tiny_run):
     def on_run_end(self):
-        os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGINT)
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.01)
 
+    listener = Listener()
     with pytest.raises(KeyboardInterrupt):
-        tiny_run([plugin(on_run_end)])
+        tiny_run([listener, plugin(on_run_end)])
+    assert listener.heard[-1][0] == "on_run_end"
+    assert record_of(tiny_run)["outcome"] == "interrupted"
+
+
+def test_ctrl_c_again_and_again_breaks_off_no_ending_hook(tiny_run):
+    def pressing(hook):
+        def press(self):
+            for _ in range(20):
+                os.kill(os.getpid(), signal.SIGINT)
+            finished.append(hook)
+
+        press.__name__ = hook
+        return press
+
+    finished = []
+    endings = ["on_interrupt", "on_exception", "on_fit_end", "on_run_end"]
+    with pytest.raises(KeyboardInterrupt) as caught:
+        tiny_run([At(kill(signal.SIGINT, signal.SIGINT)), plugin(*map(pressing, endings))])
+    assert finished == endings
+    assert not hasattr(caught.value, "__notes__")
     assert record_of(tiny_run)["outcome"] == "interrupted"
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Literal
 
 Outcome = Literal["completed", "stopped", "interrupted", "preempted", "failed"]
+HELD_SECONDS = 1.0
 
 
 class Skip(Exception):  # noqa: N818 - these are control flow, not errors
@@ -51,6 +53,7 @@ class Control:
         self.pending = False
         self.shared = shared
         self._interrupted = False
+        self._held_until = 0.0
 
     def outcome_of_signal(self) -> Outcome:
         """Return what the noted signal makes of the run."""
@@ -59,7 +62,8 @@ class Control:
     def on_signal(self, number: int, frame: FrameType | None) -> None:
         """Note the signal, of several the first; a second Ctrl-C does not wait for a step boundary."""
         if number == signal.SIGINT:
-            if self._interrupted:
+            if self._interrupted and time.monotonic() >= self._held_until:
+                self.hold()
                 raise KeyboardInterrupt
             self._interrupted = True
         # A launcher that is interrupted sends its workers a SIGTERM after the terminal's SIGINT.
@@ -68,6 +72,14 @@ class Control:
         if not self.shared:
             self.signal = self.noted
         self.pending = True
+
+    def hold(self) -> None:
+        """Let no Ctrl-C break off what happens in the next `HELD_SECONDS`.
+
+        Whoever presses Ctrl-C twice at once, or goes on pressing, wants training to end, and not that plugins are not
+        told of it or that the record is lacking. What takes longer than that, an upload say, can be broken off.
+        """
+        self._held_until = time.monotonic() + HELD_SECONDS
 
 
 @contextmanager

@@ -176,6 +176,9 @@ ENDS = """\
 | failed | – | – | – | yes | if `on_fit_start` fired | yes |
 
 `on_fit_end` belongs to a fit alone. A stop in the middle of an epoch does not count the epoch and runs no validation.
+
+A Ctrl-C never strikes in the first second of one of these hooks; in one that takes longer it is a KeyboardInterrupt
+there, and the other plugins are called all the same.
 """
 
 

@@ -22,6 +22,7 @@ from hookloop.preparing import prepare
 from hookloop.result import Result, result_of, seconds_by_plugin
 from hookloop.resume import Resume
 from hookloop.rng import set_rng_state
+from hookloop.run import Run
 from hookloop.topology import leave_group
 
 log = logging.getLogger("hookloop")
@@ -54,8 +55,10 @@ def execute(
                 hooks.on_run_start(run)
             prepare(session)
             work(session)
+            run.control.hold()
             run.outcome = run.outcome or "completed"
         except BaseException as raised:
+            run.control.hold()
             error = explained(raised)
         error = finish(session, error)
     if error is not None:
@@ -107,11 +110,13 @@ def fit(session: Session) -> None:
         if session.left.rng is not None:
             set_rng_state(session.left.rng, run.device)
         hooks.run_fit(run)
+        run.control.hold()
         session.records.flush()
         run.outcome = run.outcome or "completed"
     except BaseException as raised:
+        run.control.hold()
         error = tell(session, explained(raised))
-    error = guarded(error, hooks.on_fit_end, run)
+    error = guarded(run, error, hooks.on_fit_end, run)
     run.batches = iter(())  # lets go of the loader's workers, also where the epoch was left in the middle
     if error is not None:
         try:
@@ -130,8 +135,8 @@ def tell(session: Session, error: BaseException) -> BaseException:
     known = run.outcome == "interrupted"
     run.outcome = "interrupted" if interrupts else "failed"
     if interrupts and not known:
-        guarded(error, hooks.on_interrupt, run)
-    guarded(error, hooks.on_exception, run, error)
+        guarded(run, error, hooks.on_interrupt, run)
+    guarded(run, error, hooks.on_exception, run, error)
     return error
 
 
@@ -141,15 +146,15 @@ def finish(session: Session, error: BaseException | None) -> BaseException | Non
     What an ending hook raises never hides why the run ended: the first error stays, the others are notes on it.
     """
     run, hooks = session.run, session.run.plugins.hooks
-    error = guarded(error, session.records.flush)
+    error = guarded(run, error, session.records.flush)
     if error is not None:
         tell(session, error)
     first = error
-    error = guarded(error, hooks.on_run_end, run, run.outcome)
+    error = guarded(run, error, hooks.on_run_end, run, run.outcome)
     if first is None and error is not None:
         run.outcome = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
     if session.begins:
-        error = guarded(error, write_end, session, error)
+        error = guarded(run, error, write_end, session, error)
     session.records.close()
     session.told = None
     return error
@@ -177,13 +182,21 @@ def write_end(session: Session, error: BaseException | None) -> None:
     )
 
 
-def guarded(error: BaseException | None, hook: Callable[..., Any] | None, *given: Any) -> BaseException | None:
-    """Call *hook*; return *error* with a note on what the hook raised, or that when there was no error yet."""
+def guarded(
+    run: Run, error: BaseException | None, hook: Callable[..., Any] | None, *given: Any
+) -> BaseException | None:
+    """Call *hook*; return *error* with a note on what the hook raised, or that when there was no error yet.
+
+    A Ctrl-C breaks the hook off only when it takes long, and nothing between one hook and the next.
+    """
     if hook is None:
         return error
+    run.control.hold()
     try:
         hook(*given)
+        run.control.hold()
     except BaseException as second:
+        run.control.hold()
         if error is None:
             return second
         error.add_note(f"and while the run was ending: {type(second).__name__}: {second}")

@@ -3,27 +3,10 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
-
-WAITING = """
-import time
-from pathlib import Path
-from hookloop import SupervisedTask
-from task import build as build_task
-
-class Waiting(SupervisedTask):
-    def train_step(self, batch):
-        Path("started").touch()
-        time.sleep(0.02)
-        return super().train_step(batch)
-
-def build():
-    return build_task(task=Waiting)
-"""
 
 WRONG = """\
 [run]
@@ -85,28 +68,6 @@ def test_a_stop_is_no_failure(here, files):
     answer = here("fit", "run.toml", "-p", "plugins.py:Stopping")
     assert answer.code == 0
     assert answer.out.startswith("stopped (three are enough): 3 steps, 18 samples")
-
-
-@pytest.mark.parametrize(
-    ("number", "code", "outcome"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "preempted")]
-)
-def test_a_signal_ends_training_at_the_next_step_with_a_code_of_its_own(files, number, code, outcome):
-    (files / "waiting.py").write_text(WAITING)
-    words = ["fit", "run.toml", "--set", "task.use=waiting.py:build", "--set", "run.max_epochs=100000", "--json"]
-    child = subprocess.Popen(
-        [sys.executable, "-m", "hookloop", *words], cwd=files, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    with child:
-        deadline = time.monotonic() + 60
-        while not (files / "started").exists() and time.monotonic() < deadline and child.poll() is None:
-            time.sleep(0.05)
-        child.send_signal(number)
-        try:
-            out, err = child.communicate(timeout=60)
-        finally:
-            child.kill()  # where the signal is ignored, as in a job that a shell put into the background
-    assert (child.returncode, err) == (code, "")
-    assert (json.loads(out)["outcome"], json.loads(out)["exit_code"]) == (outcome, code)
 
 
 def test_an_error_of_the_task_is_shown_with_the_users_lines_alone(here, files):

@@ -55,7 +55,14 @@ def make_app(words: Sequence[str]) -> tuple[App, list[str]]:
 
 def engine_app() -> App:
     """Return the command line with the engine's own commands."""
-    app = App(name="hookloop", help=HELP, help_epilogue=EPILOGUE, help_format="plaintext", version=__version__)
+    app = App(
+        name="hookloop",
+        help=HELP,
+        help_epilogue=EPILOGUE,
+        help_format="plaintext",
+        version=__version__,
+        suppress_keyboard_interrupt=False,  # it would exit without a word, also where --json asks for one
+    )
     for number, (name, (place, text, group)) in enumerate(COMMANDS.items()):
         app.command(f"hookloop.cli.{place}", name=name, help=text, group=group, sort_key=number)
     app.register_install_completion_command(group=OTHER_GROUP, help="Install that script for your shell.")

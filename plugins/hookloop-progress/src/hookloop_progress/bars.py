@@ -65,8 +65,9 @@ class Bars:
         # Nothing runs after a SIGKILL, so the cursor that rich has just hidden is shown again now and not at the end.
         console.show_cursor(True)
         self._stand_in(console)
-        self._thread = threading.Thread(target=self._draw_until_ended, name="hookloop-progress", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._draw_until_ended, name="hookloop-progress", daemon=True)
+        thread.start()
+        self._thread = thread  # not before, since one that a Ctrl-C kept from starting cannot be joined
 
     def draw(self, now: float) -> None:
         """Do nothing: the thread draws."""

@@ -48,10 +48,11 @@ class Notebook:
         self._handle = display({"text/plain": self._shown}, raw=True, display_id=True)
         # The kernel keeps in the context which cell an output belongs to.
         context = contextvars.copy_context()
-        self._thread = threading.Thread(
+        thread = threading.Thread(
             target=context.run, args=(self._draw_until_ended,), name="hookloop-progress", daemon=True
         )
-        self._thread.start()
+        thread.start()
+        self._thread = thread  # not before, since one that a Ctrl-C kept from starting cannot be joined
 
     def draw(self, now: float) -> None:
         """Do nothing: the thread draws."""

@@ -82,7 +82,8 @@ class Progress:
         """Open the display: from now on nothing but training happens, so nobody else needs the terminal."""
         if run.rank == 0 and sys.stderr is not None and not is_quiet(run):
             self.tracker = Tracker(self.config.metrics, run.clock())
-            self.display = open_display(self.config, self.tracker, run, sys.stderr, os.environ)
+            self.display = make_display(self.config, self.tracker, run, sys.stderr, os.environ)
+            self.display.open()  # known by now, so that it is closed even when a Ctrl-C strikes while it opens
 
     @hookimpl
     def on_fit_start(self) -> None:
@@ -188,10 +189,10 @@ def is_quiet(run: Run) -> bool:
     return run.from_command_line and not log.isEnabledFor(logging.INFO)
 
 
-def open_display(
+def make_display(
     config: Progress.Config, tracker: Tracker, run: Run, stream: TextIO, environ: Mapping[str, str]
 ) -> Display:
-    """Return the display that suits *stream*, opened."""
+    """Return the display that suits *stream*, not yet open."""
     look = partial(tracker.look, run)
     facts = model.facts_of(run) if config.summary else None
     opening = "" if facts is None else model.sentence(facts)
@@ -210,7 +211,6 @@ def open_display(
         opening = "" if facts is None else model.words(facts)
         closing = partial(tell_tables, config, run, look)
         display = Lines(look, stream, opening, closing, config.interval_seconds, tracker.started)
-    display.open()
     return display
 
 
