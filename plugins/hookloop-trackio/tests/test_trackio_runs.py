@@ -66,7 +66,7 @@ def test_metrics_parameters_and_outcome_are_those_of_the_run(engine, logged):
     assert (alert["title"], alert["level"], alert["step"]) == ("completed", "info", 8)
 
 
-def test_media_and_files_are_logged_as_they_were(engine, logged, table):
+def test_media_and_files_are_logged_as_they_were(engine, logged, table, tmp_path):
     import trackio
     from trackio.utils import MEDIA_DIR
 
@@ -80,7 +80,7 @@ def test_media_and_files_are_logged_as_they_were(engine, logged, table):
     [artifact] = found.artifacts
     assert artifact["name"] == "inputs-table-v1"
     reader = trackio.init(project=found.run.project, name="reader", embed=False, auto_log_cpu=False, auto_log_gpu=False)
-    folder = reader.use_artifact("inputs-table-v1:latest").download()
+    folder = reader.use_artifact("inputs-table-v1:latest").download(tmp_path / "downloaded")
     reader.finish()
     assert (Path(folder) / "table.txt").read_text() == "as it was"
 
