@@ -308,7 +308,37 @@ def test_what_was_logged_last_is_published_when_a_run_stops_in_mid_epoch(tiny_ru
     result = tiny_run(plugins, epochs=3, steps=9, log_every="3 steps")
     assert [row["step"] for row in result.history] == [3, 4]
     assert [each.counters["step"] for each in hook_recorder.of("on_metrics")] == [3, 4]
+    assert [each.counters["step"] for each in hook_recorder.of("report")] == [1, 2, 3, 4, 4]
+    assert hook_recorder.count("decide") == hook_recorder.count("persist") == 4
     assert "train/loss" in result.metrics
+
+
+def test_what_is_fresh_is_so_in_each_phase_of_its_boundary_and_at_no_other_time(tmp_path, tiny_run):
+    def look(hook):
+        def note(self, run):
+            if hook in ("decide", "persist", "report") or run.fresh_metrics:
+                seen.setdefault(hook, []).append((run.step, sorted(run.fresh_metrics)))
+
+        note.__name__ = hook
+        return note
+
+    seen = {}
+    hooks = ["on_step_start", "on_step_end", "on_epoch_start", "on_epoch_end", "decide", "persist", "report"]
+    tiny_run(
+        [plugin(*map(look, hooks)), stopping("on_step_end", lambda run: run.step == 6)],
+        epochs=3,
+        steps=4,
+        log_every="2 steps",
+    )
+    loss, ended = ["train/loss"], ["val/loss"]
+    passed = [(1, []), (2, loss), (3, []), (4, loss), (4, ended), (5, []), (6, loss)]
+    assert {
+        name: [(step, [n for n in names if "loss" in n]) for step, names in each] for name, each in seen.items()
+    } == {
+        "decide": passed,
+        "persist": passed,
+        "report": passed,
+    }
 
 
 def test_a_value_may_be_a_number_a_tensor_or_one_of_numpy(tiny_run):

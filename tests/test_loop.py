@@ -175,6 +175,22 @@ def test_a_skipped_micro_batch_leaves_the_mean_of_the_others(tiny_run, skip):
     assert (result.step, result.samples) == (2, sum(SIZES))
 
 
+@pytest.mark.parametrize(("skip", "logged"), [(SkipBatch, [0, 2]), (SkipBackward, [0, 1, 2])])
+def test_the_loss_of_a_batch_that_is_left_out_late_is_not_logged_and_that_of_one_without_backward_is(
+    tiny_run, skip, logged
+):
+    losses = []
+
+    def on_backward_start(self, run, loss):
+        losses.append(run.loss_value)
+        assert run.loss_value == run.loss.item() == pytest.approx(3 * loss.item())
+        if run.batch_index == 1:
+            raise skip
+
+    result = trained(tiny_run, [4] * 3, [plugin(on_backward_start)], accumulate=3, log_every="1 step")
+    assert result.history[0]["train/loss"] == pytest.approx(sum(losses[each] for each in logged) / len(logged))
+
+
 def test_an_update_all_of_whose_micro_batches_were_skipped_is_dropped(tiny_run, hook_recorder):
     def on_batch_start(self, run):
         if run.batch_index in (2, 3):

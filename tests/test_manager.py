@@ -228,6 +228,20 @@ def test_who_comes_or_goes_in_the_middle_of_a_call_does_so_from_the_next_call_on
     assert seen == ["b", "z"]
 
 
+def test_a_plugin_that_masks_a_hook_of_its_own_or_puts_it_back_is_looked_at_anew():
+    (a, b), seen = listeners("a", "b")
+    manager = manager_of(a, b)
+    a.plugin.on_step_end = None
+    manager.hooks.on_step_end(RUN)
+    manager.refresh()
+    manager.hooks.on_step_end(RUN)
+    assert seen == ["a", "b", "b"]
+    del a.plugin.on_step_end
+    manager.refresh()
+    manager.hooks.on_step_end(RUN)
+    assert seen == ["a", "b", "b", "a", "b"]
+
+
 def test_unregistering_returns_the_plugin():
     (a,), _ = listeners("a")
     manager = manager_of(a)

@@ -358,6 +358,24 @@ class Gauge:
         run.log("gauge", run.step)
 
 
+@pytest.mark.parametrize("make", [int, float, torch.tensor, lambda step: torch.tensor([float(step)])])
+def test_a_gauge_may_return_what_it_logs(tiny_run, make):
+    class Returning:
+        role = "observer"
+
+        @hookimpl
+        def on_fit_start(self, run):
+            run.gauge(lambda: {"gauge/step": make(run.step), "gauge/half": run.step / 2})
+            run.gauge(dict)
+            run.gauge(lambda: run.log("gauge/logged", 3))
+
+    result = tiny_run([Returning()], epochs=1, steps=4, log_every="2 steps", validate_every="never")
+    rows = [{name: value for name, value in row.items() if name.startswith("gauge")} for row in result.history]
+    assert rows == [{"gauge/logged": 3.0, "gauge/step": step, "gauge/half": step / 2} for step in (2.0, 4.0)]
+    assert all(type(value) is float for row in rows for value in row.values())
+    assert list(result.history[0])[3] == "train/loss"
+
+
 def test_a_gauge_is_read_at_logging_boundaries_and_makes_none(tiny_run):
     gauge = Gauge()
     result = tiny_run([gauge], epochs=1, steps=5, log_every="2 steps", validate_every="never")

@@ -13,6 +13,7 @@ from hookloop.control import Control
 from hookloop.errors import DataError
 from hookloop.interval import Interval, Trigger
 from hookloop.loaders import check_ended, start_epoch
+from hookloop.metrics import NOTHING
 from hookloop.rng import preserved_rng
 from hookloop.scheduling import advance, follow, note
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from hookloop.manager import Hooks
     from hookloop.records import Records
     from hookloop.run import Run
-    from hookloop.schedules import Unit
 
 Agree = Callable[[Control], None]
 
@@ -54,6 +54,7 @@ class Boundary:
         self.run_validation = validate
         self.owes_validation = False
         self.in_epoch = False
+        self.follows = False  # whether any schedule follows a metric
         self.data_ended = False  # in the epoch that a resumed run was stopped in
         self.skipped_epochs = 0  # in a row, without a single batch
         self.max_seconds = max_seconds
@@ -95,6 +96,9 @@ class Boundary:
             run.exhausted = True
         elif run.store and not run.exhausted:
             self.publish(run)
+            if self.hooks.report:
+                self.hooks.report(run)
+            run.fresh_metrics = NOTHING
 
     def exhausted(self, run: Run, end: StopIteration) -> None:
         """Note that the data of this epoch has ended; raises DataError when there was none, or less than announced."""
@@ -111,20 +115,18 @@ class Boundary:
 
     def after_step(self, run: Run) -> None:
         """Pass the boundary after a completed step."""
-        log_due = self.log_trigger.due(run) or run.step == run.config.max_steps
+        log_due = self.logs_every_step or self.log_trigger.due(run) or run.step == run.config.max_steps
         if self.validates_in_epoch and self.validate_trigger is not None and self.validate_trigger.due(run):
             self.validate(run)
             log_due = True
         self.phases(run, fetch=log_due)
-        if run.step >= self.next_due:
+        if run.step >= self.next_due and not self.logs_every_step:
             if len(run.store.losses) >= FOLDED_STEPS:
                 run.store.fold()
             self.next_due = self.next_step(run.step, run.config.max_steps)
 
     def next_step(self, step: int, last_step: int | None) -> float:
         """Return the step after which something of the engine's own may be due again, so that others need not ask."""
-        if self.logs_every_step:
-            return step + 1
         intervals = [each.interval for each in (self.log_trigger, self.validate_trigger) if each is not None]
         timed = any(each.unit in ("second", "sample") for each in intervals)
         if timed or self.max_seconds is not None or self.agree is not None:
@@ -143,7 +145,8 @@ class Boundary:
         due = self.validate_trigger is not None and self.validate_trigger.due_at_epoch(run)
         if validate and due:
             self.validate(run)
-        self.schedule(run, "epoch")
+        if advance(run, "epoch") and self.hooks.on_schedule_step:
+            self.hooks.on_schedule_step(run)
         if self.hooks.on_epoch_end:
             self.hooks.on_epoch_end(run)
         self.log_trigger.due_at_epoch(run)
@@ -154,37 +157,36 @@ class Boundary:
         self.owes_validation = self.run_validation(run) is False
 
     def make_up(self, run: Run) -> None:
-        """Run the validation that an interrupted run owed, and pass the boundary after it."""
+        """Begin: run the validation that an interrupted run owed, and pass the boundary after it."""
+        self.follows = any(each.monitor is not None for each in run.schedules)
         if self.owes_validation:
             self.validate(run)
             self.phases(run, fetch=True, epoch_ended=not self.in_epoch)
-
-    def schedule(self, run: Run, unit: Unit) -> None:
-        """Set the learning rates of the schedules that count in *unit*."""
-        if advance(run, unit) and self.hooks.on_schedule_step:
-            self.hooks.on_schedule_step(run)
 
     def phases(self, run: Run, *, fetch: bool, epoch_ended: bool = False) -> None:
         """Metrics, the schedules that follow them, decide, agree, persist, report."""
         hooks = self.hooks
         if fetch and run.store:
             self.publish(run)
-        if fetch and run.schedules and follow(run, epoch_ended=epoch_ended) and hooks.on_schedule_step:
+        if fetch and self.follows and follow(run, epoch_ended=epoch_ended) and hooks.on_schedule_step:
             hooks.on_schedule_step(run)
         if hooks.decide:
             hooks.decide(run)
-        self.settle_if_due(run)
+        if run.control.pending or self.agree is not None or self.max_seconds is not None:
+            self.settle_if_due(run)
         if hooks.persist:
             hooks.persist(run)
         run.control.save_reason = None
         if hooks.report:
             hooks.report(run)
+        run.fresh_metrics = NOTHING
 
     def publish(self, run: Run) -> None:
         """Read what was logged since the last boundary, in one copy, and hand it on as floats."""
-        metrics = run.store.fetch()
+        metrics = run.fresh_metrics = run.store.fetch()
         run.metrics.update(metrics)
-        note(run.schedules, metrics)
+        if self.follows:
+            note(run.schedules, metrics)
         self.records.write_metrics(run, metrics)
         if self.hooks.on_metrics:
             self.hooks.on_metrics(run, metrics)

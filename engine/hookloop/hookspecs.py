@@ -686,7 +686,8 @@ class StepHooks:
         Already true: `loss` is what `transform_loss` left, times the micro-batch's share of the update's samples.
         May change: nothing; the graph may be given tensor hooks.
         Returns: nothing.
-        May raise: `SkipBackward`, to do without this gradient.
+        May raise: `SkipBatch`, to leave this micro-batch out, its loss with it; `SkipBackward`, to do without this
+            gradient.
         Ranks: all, each with a micro-batch of its own.
         Since: 0.1
 
@@ -1072,7 +1073,8 @@ class BoundaryHooks:
         """Fires when metrics were fetched from the device, first of all at a boundary.
 
         How often: at a boundary where they are due: by `log_every`, after a validation, and at the end of an epoch.
-        Already true: `metrics` holds plain floats, of everything logged since the last time.
+        Already true: `metrics` holds plain floats, of everything logged since the last time. `run.fresh_metrics` is the
+            same mapping in all phases of this boundary, for a plugin that needs it in a later one alone.
         May change: nothing.
         Returns: nothing.
         Ranks: all.
@@ -1091,7 +1093,7 @@ class BoundaryHooks:
         """Fires when it is time to propose: `run.request_stop(reason)`, `run.request_save(reason)`.
 
         How often: at every boundary.
-        Already true: `on_metrics` has fired, if metrics were due.
+        Already true: `on_metrics` has fired, if metrics were due; `run.fresh_metrics` has them, and is empty if not.
         May change: nothing but the proposals, on which the engine agrees across ranks right after.
         Returns: nothing.
         Ranks: all; a proposal of one rank is enough.

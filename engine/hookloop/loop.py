@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from hookloop.boundary import Boundary
 from hookloop.control import SkipBackward, SkipBatch, SkipEpoch, SkipStep
 from hookloop.markers import hookimpl, spelt_out
+from hookloop.scheduling import advance
 
 if TYPE_CHECKING:
     import torch
@@ -86,8 +87,8 @@ class Loop:
             self.count_rest(run, run.batch_index - before)
         if updated:
             run.step += 1
-            if run.schedules:
-                self.boundary.schedule(run, "step")
+            if run.schedules and advance(run, "step") and hooks.on_schedule_step:
+                hooks.on_schedule_step(run)
             if hooks.on_step_end:
                 hooks.on_step_end(run)
             engine_due = run.step >= self.boundary.next_due or run.control.pending
@@ -165,8 +166,11 @@ class Loop:
         """Run one micro-batch forward and backward; False when it gave no gradient."""
         hooks = self.hooks
         size = run.task.batch_size(batch)
-        run.output = run.loss = None  # frees the activations of the last micro-batch before the next are made
+        run.output = run.loss = run.loss_value = (
+            None  # frees the activations of the last micro-batch before the next are made
+        )
         gave = False
+        known = len(run.store.losses)
         try:
             if hooks.transfer_batch:
                 batch = hooks.transfer_batch(run, batch)
@@ -185,19 +189,19 @@ class Loop:
             if hooks.transform_loss:
                 loss = hooks.transform_loss(run, loss)
             run.loss = loss
-            run.store.losses.append((loss.item() if loss.is_cpu else loss.detach(), size))
+            value = run.loss_value = loss.item() if loss.is_cpu else None
+            run.store.losses.append((loss.detach() if value is None else value, size))
             if share != 1.0:
                 loss = loss * share
             if hooks.on_backward_start:
                 hooks.on_backward_start(run, loss)
-            if hooks.run_backward:
-                hooks.run_backward(run, loss)
-            else:
-                loss.backward()
+            hooks.run_backward(run, loss) if hooks.run_backward else loss.backward()
             gave = True
             if hooks.on_backward_end:
                 hooks.on_backward_end(run)
-        except (SkipBatch, SkipBackward):
+        except SkipBatch:
+            del run.store.losses[known:]  # it is left out, and so is its loss
+        except SkipBackward:
             pass
         run.batch_index += 1
         run.samples += size

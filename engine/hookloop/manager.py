@@ -115,6 +115,14 @@ class PluginManager:
         self._rebuild([each for each in self._loaded if each is not removed])
         return removed.plugin
 
+    def refresh(self) -> None:
+        """Look anew at which hooks each plugin implements.
+
+        For one that has masked hooks of its own with None, or put them back, since it knows what there is to do now.
+        It takes some milliseconds: once a run, and not in each step.
+        """
+        self._rebuild(self._loaded)
+
     def chain(self, hook: str) -> list[str]:
         """Return the names of the plugins that implement *hook*, in the order in which they are called."""
         return [each.plugin_name for each in self.implementations(hook)]

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from math import nan
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
 
 TRAIN_LOSS = "train/loss"
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+FLOAT = frozenset((float,))
+Gauge = Callable[[], Mapping[str, Any] | None]  # called at a logging boundary; may return what it logs
 
 
 class MetricStore:
@@ -26,7 +31,7 @@ class MetricStore:
         self._tensors: dict[str, list[tuple[torch.Tensor, float]]] = {}  # those that were not read yet
         # (loss, samples) of each micro-batch: the one metric of every step, which goes on a list as that is quickest.
         self.losses: list[tuple[Any, int]] = []  # a number, or a tensor on a device
-        self.gauges: list[Callable[[], None]] = []  # each logs what is to be read at a logging boundary and never else
+        self.gauges: list[Gauge] = []  # each logs what is to be read at a logging boundary and never else
 
     def __bool__(self) -> bool:
         return bool(self._sums or self.losses)
@@ -82,9 +87,27 @@ class MetricStore:
 
     def fetch(self) -> dict[str, float]:
         """Return the mean of each metric, the loss first, and start anew; one copy from a device in all."""
-        self.fold()
+        metrics: dict[str, float] = {}
+        if len(self.losses) == 1 and type(self.losses[0][0]) is float and TRAIN_LOSS not in self._sums:
+            metrics[TRAIN_LOSS] = self.losses[0][0]  # as in each step where each is logged
+            self.losses = []
+        else:
+            self.fold()
+        read: dict[str, Any] = {}
         for gauge in self.gauges:
-            gauge()
+            if found := gauge():
+                read.update(found)
+        if self._sums or not FLOAT.issuperset(map(type, read.values())):
+            for name, value in read.items():
+                if hasattr(value, "detach"):
+                    self.add_tensor(name, value)
+                else:
+                    self.add(name, float(value))
+            return metrics | self.means()
+        return metrics | read
+
+    def means(self) -> dict[str, float]:
+        """Return the mean of each metric that was added up, the loss first, and start anew."""
         if self._tensors:
             self.read()
         sums, self._sums = self._sums, {}

@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,7 +116,7 @@ class Records:
         self.writes = writes
         self._metrics: int | None = None
         self._rows = Bursts(self._append)
-        self._told = False  # that the log cannot be written
+        self._told = False  # that the log cannot be written, which all that comes to the run's end is not to say again
         self._facts: dict[str, Any] = {}
 
     def write_config(self, text: str) -> None:
@@ -142,25 +142,24 @@ class Records:
         if len(row) != len(metrics) + len(COUNTERS):
             row = {"step": run.step, "epoch": run.epoch, "time": time.time(), **beside_counters(metrics)}
         run.history.append(row)
-        if self.writes:
-            self._tell_once(self._rows.add, row)
+        if self.writes and not self._told:
+            try:
+                self._rows.add(row)
+            except HookloopError:
+                self._told = True
+                raise
 
     def flush(self) -> None:
         """Write the rows of ``metrics.jsonl`` that wait: before a snapshot counts them, and before anybody reads.
 
         Raises HookloopError where that cannot be, unless it was raised for these rows before.
         """
-        self._tell_once(self._rows.flush)
-
-    def _tell_once(self, act: Callable[..., None], *given: Any) -> None:
-        # What ends the run is not to be said again by all that comes to its end with it.
-        if self._told:
-            return
-        try:
-            act(*given)
-        except HookloopError:
-            self._told = True
-            raise
+        if not self._told:
+            try:
+                self._rows.flush()
+            except HookloopError:
+                self._told = True
+                raise
 
     def _append(self, rows: list[Mapping[str, float]]) -> None:
         path = self.directory / METRICS

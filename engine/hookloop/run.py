@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from hookloop.control import Control, Outcome
 from hookloop.media import as_pixels, as_values, close_figure, existing, value_of
+from hookloop.metrics import NOTHING
 
 if TYPE_CHECKING:
     import torch
 
     from hookloop.manager import PluginManager
-    from hookloop.metrics import MetricStore
+    from hookloop.metrics import Gauge, MetricStore
     from hookloop.options import RunOptions
     from hookloop.scheduling import Schedule
     from hookloop.sources import Source
@@ -40,9 +41,11 @@ class Run:
         directory: the run directory.
         plugins: the plugin set, with ``register`` and ``unregister``.
         metrics: the newest known value of each metric, plain floats. ``history``: the rows of ``metrics.jsonl``.
+        fresh_metrics: those of the boundary that is being passed, what ``on_metrics`` was given; else empty.
         from_command_line: whether the command line started it, and prints at its end how it ended.
         attempt: how often the run of this directory was resumed. ``resumed_from``: the checkpoint, or None.
         batch, output, loss: of the current micro-batch. ``loss`` is not divided by the accumulation.
+        loss_value: the same as a number, from ``on_backward_start`` on; None on a device, where reading it would wait.
         window: the micro-batches of the current update. ``micro_batch``: which of them is being worked on, from 0.
         stage: ``"train"``, ``"validate"``, ``"test"`` or ``"predict"``.
         outcome: None until it is known, then ``completed``, ``stopped``, ``interrupted``, ``preempted`` or ``failed``.
@@ -67,12 +70,14 @@ class Run:
         "directory",
         "epoch",
         "exhausted",
+        "fresh_metrics",
         "from_command_line",
         "history",
         "host_group",
         "last_checkpoint",
         "loaders",
         "loss",
+        "loss_value",
         "metrics",
         "micro_batch",
         "model",
@@ -123,6 +128,7 @@ class Run:
         self.stage: Stage = "train"
         self.outcome: Outcome | None = None
         self.metrics: dict[str, float] = {}
+        self.fresh_metrics: Mapping[str, float] = NOTHING
         self.history: list[dict[str, float]] = []
         self.attempt = 0
         self.resumed_from: Path | None = None
@@ -141,6 +147,7 @@ class Run:
         self.batch: Any = None
         self.output: Any = None
         self.loss: torch.Tensor | None = None
+        self.loss_value: float | None = None
         self.best_checkpoint: Path | None = None
         self.last_checkpoint: Path | None = None
         self.epoch = 0
@@ -230,8 +237,10 @@ class Run:
             found = existing(path() if callable(path) else path)
             log(self, name or found.name, found)
 
-    def gauge(self, read: Callable[[], None]) -> None:
+    def gauge(self, read: Gauge) -> None:
         """Call *read* at each logging boundary, just before the metrics are read, for it to log what it reads then.
+
+        It calls `log`, or returns names and values, numbers or tensors of one element, which takes less time.
 
         For what has a value at any time, such as a learning rate: to log it in every step would cost every step, and
         give a mean. A boundary that nothing else makes due is not made due by this.

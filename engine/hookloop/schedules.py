@@ -66,10 +66,16 @@ def decayed(lr: float, gamma: float, times: int) -> float:
     Where gamma is one divided by a whole number, lr is divided instead: 0.1 has no exact float, and 10 has one, so that
     a tenth of 0.1 is 0.01 and not 0.010000000000000002.
     """
-    divisor = 1.0 / gamma if gamma > 0 else 0.5
-    if divisor >= 2 and divisor.is_integer() and times * math.log2(divisor) < MOST_BITS:
+    divisor = whole_divisor(gamma)
+    if divisor is not None and times * math.log2(divisor) < MOST_BITS:
         return lr / divisor**times
     return lr * gamma**times
+
+
+def whole_divisor(gamma: float) -> float | None:
+    """Return the whole number that one divided by is *gamma*; None where there is none."""
+    divisor = 1.0 / gamma if gamma > 0 else 0.5
+    return divisor if divisor >= 2 and divisor.is_integer() else None
 
 
 def constant() -> Rate:
@@ -86,6 +92,8 @@ def step(step_size: int, gamma: float = 0.1) -> Rate:
 
 def exponential(gamma: float) -> Rate:
     """Multiply by *gamma* each time: ``lr * gamma ** t``."""
+    if whole_divisor(gamma) is None:
+        return lambda t, lr: lr * gamma**t  # what `decayed` returns, without looking at gamma again in each step
     return lambda t, lr: decayed(lr, gamma, t)
 
 

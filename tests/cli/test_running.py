@@ -1,6 +1,5 @@
 import json
 import shlex
-import signal
 import subprocess
 import sys
 from pathlib import Path

@@ -25,7 +25,7 @@ def boundaries(log_every):
 
 def begin(directory, options, step=0, epoch=0, state=None):
     plugin = MetricsCsv(MetricsCsv.Config(**options))
-    run = SimpleNamespace(directory=directory, rank=0, plugins=(), stage="train")
+    run = SimpleNamespace(directory=directory, rank=0, plugins=(), stage="train", fresh_metrics={})
     stand(run, step, epoch)
     plugin.on_run_start(run)
     if state is not None:
@@ -43,10 +43,10 @@ def walk(plugin, run, script):
     states = []
     for step, epoch, metrics in script:
         stand(run, step, epoch)
-        if metrics:
-            plugin.on_metrics(run, metrics)
+        run.fresh_metrics = metrics
         states.append(json.loads(json.dumps(plugin.state_dict())))
         plugin.report(run)
+        run.fresh_metrics = {}
     return states
 
 

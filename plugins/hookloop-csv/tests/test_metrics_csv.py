@@ -127,6 +127,22 @@ def test_a_row_of_an_epoch_has_the_newest_value_of_each_metric(tmp_path):
     assert "NA" not in column(tmp_path, "val/loss")
 
 
+@pytest.mark.parametrize("options", [{}, {"every": "1 step"}])
+def test_what_is_logged_when_a_run_stops_between_two_boundaries_is_in_the_last_row(tmp_path, options):
+    class Stop:
+        role = "actor"
+
+        @hookimpl
+        def on_step_end(self, run):
+            if run.step == 3:
+                run.request_stop("enough")
+
+    result = engine(tmp_path, Stop(), options=options).fit()
+    assert [row["step"] for row in result.history] == [2, 3]
+    assert column(tmp_path, "step") == ["2", "3"]
+    assert float(column(tmp_path, "train/loss")[1]) == result.metrics["train/loss"]
+
+
 def test_separator_missing_and_file_are_options(tmp_path):
     engine(tmp_path, Late(), options={"separator": ";", "missing": "", "file": "tables/all.csv"}).fit()
     first = rows(tmp_path, "tables/all.csv", delimiter=";")[0]

@@ -41,7 +41,7 @@ def train(tiny_run, *plugins, task, **keywords):
 
 def as_on_a_device(acting):
     """Return a plugin that has the guard wait for the logging boundary, as it does on an accelerator."""
-    return "device", acting("on_step_start", lambda run: setattr(run.plugins["nan-guard"], "at_once", False))
+    return "device", acting("on_epoch_start", lambda run: run.plugins["nan-guard"].read_at_once(run, at_once=False))
 
 
 def finite(result):

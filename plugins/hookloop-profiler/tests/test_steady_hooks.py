@@ -31,7 +31,7 @@ class Watch:
 @pytest.mark.parametrize(
     ("name", "options", "hooks"),
     [
-        ("throughput", {"units": {"pixels": 4}}, {"on_fetch_start"}),
+        ("throughput", {"units": {"pixels": 4}}, set()),
         ("flops", {}, {"on_fetch_start"}),
         ("summary", {}, set()),
         ("slow-rank", {}, set()),

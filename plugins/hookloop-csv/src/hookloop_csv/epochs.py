@@ -20,6 +20,8 @@ class EpochRows:
 
     def __init__(self, config: MetricsCsv.Config) -> None:
         self.config = config
+        self.run: Run | None = None
+        self.seen: Mapping[str, float] = {}
         self.table: Table | None = None
         self.names = Names()
         self.means: dict[str, Mean] = {}
@@ -32,7 +34,7 @@ class EpochRows:
 
     def start(self, run: Run, saved: Mapping[str, Any] | None) -> None:
         """Go back to the epoch that training goes on in: rows of later epochs are dropped, and come again."""
-        self.samples, self.epoch = run.samples, run.epoch
+        self.run, self.samples, self.epoch = run, run.samples, run.epoch
         self.table = Table(
             run.directory / self.config.file,
             ("epoch",),
@@ -49,19 +51,21 @@ class EpochRows:
             self.table.append(self.last)
         self.report(run)
 
-    def collect(self, run: Run, metrics: Mapping[str, float]) -> None:
-        """Take *metrics* into the row of the epoch; those of training weigh as many samples as they are of."""
+    def collect(self, run: Run) -> None:
+        """Take what is new into the row of the epoch; what is of training weighs as many samples as it is of."""
+        if run.fresh_metrics is self.seen or not run.fresh_metrics:
+            return
+        self.seen = run.fresh_metrics
         weight, self.samples = run.samples - self.samples, run.samples
-        for name, value in metrics.items():
+        for name, value in self.seen.items():
             if name.startswith("train/"):
                 self.means.setdefault(name, Mean()).add(value, weight)
             else:
                 self.newest[name] = value
-        self.pending = True
 
     def report(self, run: Run) -> None:
         """Write the row of an epoch that has ended, or add to it what came before the next one began."""
-        self.pending = False
+        self.collect(run)
         ended, self.epoch = run.epoch != self.epoch, run.epoch
         if self.table is None:
             self.means, self.newest = {}, {}  # an evaluation on its own, which Keras does not write either
@@ -102,6 +106,8 @@ class EpochRows:
 
     def state_dict(self) -> dict[str, Any]:
         """Return what the file may lack."""
+        if self.run is not None:
+            self.collect(self.run)
         return {
             "names": dict(self.names.columns),
             "means": {name: mean.parts() for name, mean in self.means.items()},

@@ -74,16 +74,10 @@ class MetricsCsv:
             self.rows.start(run, saved if saved is not None and saved["layout"] == self.config.layout else None)
 
     @hookimpl
-    def on_metrics(self, run: Run, metrics: Mapping[str, float]) -> None:
-        """Collect values."""
-        if run.rank == 0:
-            self.rows.collect(run, metrics)
-
-    @hookimpl
     def report(self, run: Run) -> None:
         """Write a row if it is time to and there is something to write."""
         rows = self.rows
-        if rows.pending or run.epoch != rows.epoch:
+        if run.rank == 0 and (run.fresh_metrics or rows.pending or run.epoch != rows.epoch):
             rows.report(run)
 
     @hookimpl

@@ -13,14 +13,15 @@ if TYPE_CHECKING:
     from hookloop import Run
     from hookloop_csv.plugin import MetricsCsv
 
-COUNTERS = frozenset(("step", "epoch", "seconds"))
+COUNTERS = ("step", "epoch", "seconds")
 
 
 class StepRows:
     """Writes a row at each logging boundary, or as often as ``every`` says.
 
     What is logged at the end of an epoch joins the row of the epoch's last step. ``pending`` says that `report` may
-    have something to do also where no epoch has ended, ``epoch`` is how many had at the last boundary.
+    have something to do also where nothing is logged and no epoch has ended, ``epoch`` is how many had at the last
+    boundary.
     """
 
     def __init__(self, config: MetricsCsv.Config) -> None:
@@ -28,7 +29,9 @@ class StepRows:
         self.table: Table | None = None
         self.bursts: Bursts | None = None
         self.trigger: Trigger | None = None
-        self.collected: dict[str, float] = {}
+        self.run: Run | None = None
+        self.seen: Mapping[str, float] = {}  # what was collected last
+        self.collected: Mapping[str, float] = {}
         self.last: Row = {}
         self.last_step = -1
         self.due = False
@@ -37,6 +40,7 @@ class StepRows:
 
     def start(self, run: Run, saved: Mapping[str, Any] | None) -> None:
         """Go back to the step that training goes on from: rows of later steps are dropped, and come again."""
+        self.run = run
         self.trigger = Trigger(self.config.every) if self.config.every is not None else None
         self.pending = self.trigger is not None
         self.epoch = run.epoch
@@ -46,13 +50,16 @@ class StepRows:
         if saved is not None:
             self.go_on(run, saved)
 
-    def collect(self, run: Run, metrics: Mapping[str, float]) -> None:
-        """Collect the newest values."""
-        self.collected.update(metrics)
-        self.pending = True
+    def collect(self, run: Run) -> None:
+        """Collect the values of this boundary, once."""
+        if run.fresh_metrics is not self.seen:
+            self.seen = run.fresh_metrics
+            self.collected = {**self.collected, **self.seen} if self.collected else self.seen
 
     def report(self, run: Run) -> None:
         """Write a row if it is time to and there is something to write."""
+        if run.fresh_metrics is not self.seen:
+            self.collect(run)
         trigger, epoch_ended = self.trigger, run.epoch != self.epoch
         self.epoch = run.epoch
         if trigger is not None and (trigger.due_at_epoch(run) if epoch_ended else trigger.due(run)):
@@ -61,7 +68,6 @@ class StepRows:
             self.write(run)
         elif epoch_ended:
             self.count_epoch(run)
-        self.pending = trigger is not None
 
     def close(self) -> None:
         """Write the rows that wait, and close the file."""
@@ -98,7 +104,9 @@ class StepRows:
         bursts = self.bursts or self.open(run, lambda row: True)
         seconds = int(1000 * run.elapsed_seconds) / 1000  # cheaper than round(), in a row of some ten microseconds
         step = run.step
-        row = {"step": step, "epoch": run.epoch, "seconds": seconds, **self.values()}
+        row = {"step": step, "epoch": run.epoch, "seconds": seconds, **self.collected}
+        if len(row) != len(self.collected) + len(COUNTERS):
+            row = {"step": step, "epoch": run.epoch, "seconds": seconds, **beside_counters(self.collected)}
         again = self.last_step == step
         self.last, self.last_step = {**self.last, **row} if again else row, step
         self.collected, self.due = {}, False
@@ -124,14 +132,10 @@ class StepRows:
         if self.bursts is not None:
             self.bursts.flush()
 
-    def values(self) -> Mapping[str, float]:
-        """Return what was collected, by column: a metric with the name of a counter goes under ``logged/``."""
-        if COUNTERS.isdisjoint(self.collected):
-            return self.collected
-        return {f"logged/{name}" if name in COUNTERS else name: value for name, value in self.collected.items()}
-
     def state_dict(self) -> dict[str, Any]:
         """Return what the file may lack, and when the next row is due. The rows of earlier steps are then in it."""
+        if self.run is not None:
+            self.collect(self.run)
         self.flush()
         return {
             "collected": dict(self.collected),
@@ -140,6 +144,11 @@ class StepRows:
             "epoch": self.epoch,
             "trigger": None if self.trigger is None else self.trigger.state_dict(),
         }
+
+
+def beside_counters(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return *metrics* by column: one with the name of a counter goes under ``logged/``."""
+    return {f"logged/{name}" if name in COUNTERS else name: value for name, value in metrics.items()}
 
 
 def checked(row: Row, table: Table) -> Row:

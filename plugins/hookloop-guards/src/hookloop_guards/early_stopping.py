@@ -33,6 +33,7 @@ class EarlyStopping:
 
     def __init__(self, config: EarlyStoppingConfig) -> None:
         self.config = config
+        self.monitor = config.monitor
         self.reset()
 
     def reset(self) -> None:
@@ -40,7 +41,6 @@ class EarlyStopping:
         self.stopper = Stopper(self.config.rules)
         self.start = self.config.start
         self.training = self.epoch_ended = self.stopped = self.seen = False
-        self.fresh: float | None = None
         self.best_step = 0
         self.best_weights: Weights | None = None
         self.last_weights: Weights | None = None
@@ -91,13 +91,6 @@ class EarlyStopping:
         return True
 
     @hookimpl
-    def on_metrics(self, metrics: Mapping[str, float]) -> None:
-        """Note a new value of the monitor."""
-        if self.training and self.config.monitor in metrics:
-            self.fresh = metrics[self.config.monitor]
-            self.seen = True
-
-    @hookimpl
     def on_epoch_end(self) -> None:
         """Let the boundary that follows count as that of the epoch."""
         self.epoch_ended = True
@@ -105,12 +98,13 @@ class EarlyStopping:
     @hookimpl
     def decide(self, run: Run) -> None:
         """Judge the new value, if there is one."""
-        value, self.fresh = self.fresh, None
         epoch_ended, self.epoch_ended = self.epoch_ended, False
-        if epoch_ended and not self.seen and self.training:
-            self.miss(run)
-        if value is None:
+        value = run.fresh_metrics.get(self.monitor)
+        if value is None or not self.training:
+            if epoch_ended and not self.seen and self.training:
+                self.miss(run)
             return
+        self.seen = True
         # Counted from 0, as the epoch in which a value was measured; at an epoch's end it is counted already.
         epoch = run.epoch - 1 if epoch_ended else run.epoch
         count, unit = self.start

@@ -63,9 +63,9 @@ class Watch:
         self.bad_numbers += 1
         return Place(self.number - 1, step, batch)
 
-    def take(self) -> int | None:
+    def take(self) -> float | None:
         """Return how many of the numbers since the last time were not finite; None when nothing was judged."""
-        count = None if self.number == self.taken else self.bad_numbers
+        count = None if self.number == self.taken else float(self.bad_numbers)
         self.taken, self.bad_numbers = self.number, 0
         return count
 

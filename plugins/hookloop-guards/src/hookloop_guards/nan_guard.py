@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from hookloop import ConfigError, HookloopError, SkipBatch, SkipStep, hookimpl
@@ -33,8 +34,7 @@ class NanGuard:
 
     def __init__(self, config: NanGuardConfig) -> None:
         self.config = config
-        # A hook costs each step about a microsecond. What is no function is none.
-        vars(self).update(dict.fromkeys(idle_hooks(config)))
+        mask(self, idle_hooks(config))
         self.reset()
 
     def reset(self) -> None:
@@ -60,7 +60,7 @@ class NanGuard:
         from hookloop_guards.tracing import ModuleTrace
 
         policy = self.config.policy
-        self.at_once = run.device.type == "cpu" or policy == "skip"
+        self.read_at_once(run, at_once=run.device.type == "cpu" or policy == "skip")
         # One process that skipped a loss of its own would leave the others waiting: averaged gradients are everyone's.
         together = policy == "skip" and run.world_size > 1
         wanted = {"loss": not together, "gradients": self.config.gradients or together}
@@ -70,7 +70,14 @@ class NanGuard:
         if self.config.modules:
             self.trace = ModuleTrace(run.model)
             self.trace.attach()
-        run.gauge(lambda: self.log_counts(run))
+        run.gauge(self.counts)
+
+    def read_at_once(self, run: Run, *, at_once: bool) -> None:
+        """Judge each number as it comes, where no boundary has anything to look for; or leave that to boundaries."""
+        if at_once != self.at_once:
+            self.at_once = at_once
+            (mask if at_once else unmask)(self, idle_where_read_at_once(self.config))
+            run.plugins.refresh()
 
     @hookimpl
     def on_forward_start(self) -> None:
@@ -78,13 +85,18 @@ class NanGuard:
         if self.trace is not None and "loss" in self.watches:
             self.trace.begin(self.watches["loss"].number)
 
-    @hookimpl(trylast=True)
-    def transform_loss(self, run: Run, loss: torch.Tensor) -> None:
-        """Watch the loss as it goes into the backward pass; leave it as it is."""
+    @hookimpl(tryfirst=True)
+    def on_backward_start(self, run: Run) -> None:
+        """Watch the loss as it goes into the backward pass, before anybody is told of that."""
         if self.trace is not None:
             self.trace.end()
-        if "loss" in self.watches:
-            self.look(run, "loss", loss)
+        watch, value = self.watches.get("loss"), run.loss_value
+        if watch is None or run.loss is None:
+            return
+        if self.at_once and value is not None and isfinite(value):
+            watch.number += 1
+        else:
+            self.look(run, "loss", run.loss)
 
     @hookimpl
     def on_gradients_ready(self, run: Run) -> None:
@@ -145,12 +157,14 @@ class NanGuard:
         self.skips_in_a_row = self.skips_in_a_row if self.skipping else 0
         self.skipping = False
 
-    def log_counts(self, run: Run) -> None:
-        """Log how many were not finite, for the one copy in which the metrics are read."""
+    def counts(self) -> dict[str, Any]:
+        """Return how many were not finite, to be logged, in the one copy in which the metrics are read."""
+        counts: dict[str, Any] = {}
         for kind, watch in self.watches.items():
             count = watch.take() if self.at_once else watch.count()
             if count is not None:
-                run.log(KINDS[kind], count)
+                counts[KINDS[kind]] = count
+        return counts
 
     @hookimpl
     def on_metrics(self, run: Run, metrics: Mapping[str, float]) -> None:
@@ -216,8 +230,9 @@ class NanGuard:
 
     @hookimpl
     def on_run_end(self) -> None:
-        """Let go of the model, however the run ended."""
+        """Let go of the model, however the run ended; another may be on a device."""
         self.let_go()
+        unmask(self, idle_where_read_at_once(self.config))
 
     def let_go(self) -> None:
         """Take the hooks off the modules."""
@@ -233,6 +248,25 @@ class NanGuard:
         """Go on from *state*."""
         self.rollbacks, self.skips = state["rollbacks"], state["skips"]
         self.skips_in_a_row = state["skips_in_a_row"]
+
+
+def mask(plugin: object, hooks: Iterable[str]) -> None:
+    """Have *plugin* do without *hooks*, each of which costs a step about a microsecond: what is no function is none."""
+    vars(plugin).update(dict.fromkeys(hooks))
+
+
+def unmask(plugin: object, hooks: Iterable[str]) -> None:
+    """Give *plugin* its *hooks* back."""
+    for hook in hooks:
+        vars(plugin).pop(hook, None)
+
+
+def idle_where_read_at_once(config: NanGuardConfig) -> Iterator[str]:
+    """Yield the hooks of boundaries in which there is nothing to do where each number is judged as it comes."""
+    if config.policy != "roll-back":
+        yield "decide"
+    if not config.modules:
+        yield "on_metrics"
 
 
 def idle_hooks(config: NanGuardConfig) -> Iterator[str]:

@@ -43,16 +43,14 @@ class Rules:
 
     def beats(self, value: float, other: float | None) -> bool:
         """Return whether *value* is better than *other* by more than the least difference that counts."""
-        keras = self.convention == "keras"
-        if not math.isfinite(value) and (math.isnan(value) or not keras):
-            return False
         if other is None:
-            return True
+            return math.isfinite(value) or (self.convention == "keras" and not math.isnan(value))
         delta = abs(self.min_delta) * (abs(other) if self.relative else 1.0)
         moved = value + delta if self.mode == "min" else value - delta
-        if keras:
+        if self.convention == "keras":
             moved, other = as_float32(moved), as_float32(other)
-        return moved < other if self.mode == "min" else moved > other
+            return moved < other if self.mode == "min" else moved > other
+        return (moved < other if self.mode == "min" else moved > other) and math.isfinite(value)
 
     def is_beyond(self, value: float, threshold: float) -> bool:
         """Return whether *value* is strictly better than *threshold*."""
@@ -94,11 +92,15 @@ class Verdict(NamedTuple):
     reason: str | None = None
 
 
+BETTER, NO_BETTER = Verdict(improved=True), Verdict(improved=False)
+
+
 class Stopper:
     """Follows the values of one metric, one after the other."""
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
+        self.limited = rules.check_finite or (rules.stopping_threshold, rules.divergence_threshold) != (None, None)
         self.best: float | None = None
         self.last: float | None = None
         self.wait = 0
@@ -112,10 +114,14 @@ class Stopper:
         self.wait = 0 if good else self.wait + 1
         if improved:
             self.best = value
-        reason = rules.enough(value)
-        if reason is None and (rules.convention != "keras" or not (improved or first_epoch)):
+        reason = rules.enough(value) if self.limited else None
+        if (
+            reason is None
+            and self.wait >= rules.patience
+            and (rules.convention != "keras" or not (improved or first_epoch))
+        ):
             reason = rules.impatient(self.best, self.wait)
-        return Verdict(improved, reason)
+        return Verdict(improved, reason) if reason is not None else BETTER if improved else NO_BETTER
 
     def standing(self) -> str | None:
         """Return why training would have ended at the last value by the rules of now, which may be others than then."""

@@ -72,7 +72,7 @@ class Throughput:
         self.functions: Functions = {}
         self.recent, self.epoch, self.evaluation = Meter(clock), Meter(clock), Meter(clock)
         self.first_step: int | None = None
-        self.stands = True
+        self.in_epoch = False
 
     @hookimpl
     def on_run_start(self, run: Run) -> None:
@@ -82,43 +82,59 @@ class Throughput:
         self.functions = {unit: import_function(each) for unit, each in locations.items()}
         if self.functions:
             invite(self, UnitCounter(self.functions, self.recent, self.epoch), run)
-        run.gauge(lambda: self.publish(run, self.recent.take(run.samples), ""))
+        run.gauge(lambda: self.rates(self.recent.take(run.samples)))
 
-    def publish(self, run: Run, rates: Mapping[str, Any], prefix: str) -> None:
-        """Log *rates*."""
-        if not rates:
-            return
-        samples = rates[SAMPLES]
-        if self.config.samples:
-            run.log(f"throughput/{prefix}samples_per_second", samples)
+    def rates(self, measured: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+        """Return what to log of what was *measured*, by unit."""
+        if not measured:
+            return {}
+        samples = measured[SAMPLES]
+        rates = {f"throughput/{prefix}samples_per_second": samples} if self.config.samples else {}
         for unit, each in self.config.units.items():
-            rate = rates[unit] if isinstance(each, str) else samples * each
-            run.log(f"throughput/{prefix}{unit}_per_second", rate)
+            rates[f"throughput/{prefix}{unit}_per_second"] = measured[unit] if isinstance(each, str) else samples * each
+        return rates
+
+    def publish(self, run: Run, measured: Mapping[str, Any], prefix: str) -> None:
+        """Log what was *measured* in all of an epoch or an evaluation."""
+        for name, rate in self.rates(measured, prefix).items():
+            run.log(name, rate)
 
     @hookimpl(trylast=True)
     def on_fetch_start(self, run: Run) -> None:
-        """Let the time run; waiting for data is part of it."""
-        if self.stands:
-            self.go_on(run)
-
-    def go_on(self, run: Run) -> None:
-        """Go on with what is measured by now."""
+        """Let the time run, which waiting for data is part of; later steps are not looked at."""
         if self.first_step is None:
             self.first_step = run.step
+        self.in_epoch = True
+        self.go_on(run)
+        if self.is_warm(run):
+            self.on_fetch_start = None  # type: ignore[assignment, method-assign]  # so that it costs no step anything
+            run.plugins.refresh()
+
+    def is_warm(self, run: Run) -> bool:
+        """Return whether the steps to leave out are over."""
+        return self.first_step is not None and run.step - self.first_step >= self.config.warmup_steps
+
+    def go_on(self, run: Run) -> None:
+        """Let the time of training run."""
         self.epoch.go_on(run.samples)
-        if run.step - self.first_step >= self.config.warmup_steps:
+        if self.is_warm(run):
             self.recent.go_on(run.samples)
-            self.stands = False
 
     def pause(self, run: Run) -> None:
-        """Let the time of training stand, until the next batch is fetched."""
+        """Let the time of training stand."""
         self.recent.pause(run.samples)
         self.epoch.pause(run.samples)
-        self.stands = True
+
+    @hookimpl(trylast=True)
+    def on_epoch_start(self, run: Run) -> None:
+        """Go on measuring."""
+        self.in_epoch = True
+        self.go_on(run)
 
     @hookimpl(tryfirst=True)
     def on_train_epoch_end(self, run: Run) -> None:
         """Log the rate of the whole epoch, or of what a resumed run had left of it."""
+        self.in_epoch = False
         self.pause(run)
         self.publish(run, self.epoch.take(run.samples), "epoch/")
 
@@ -140,6 +156,13 @@ class Throughput:
         """Log the rate of the evaluation."""
         self.evaluation.pause()
         self.publish(run, self.evaluation.take(), PREFIX[run.stage])
+        if self.in_epoch:
+            self.go_on(run)
+
+    @hookimpl
+    def on_run_end(self) -> None:
+        """Look at the first steps of another run again."""
+        vars(self).pop("on_fetch_start", None)
 
     on_test_start = on_predict_start = on_validation_start
     on_test_batch_end = on_predict_batch_end = on_validation_batch_end

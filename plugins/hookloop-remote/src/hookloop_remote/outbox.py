@@ -112,9 +112,19 @@ class Outbox:
         if self._known and self._known.pop(identity, None) == digest(metrics):
             self.skipped += 1
             return b""
-        row = {"id": identity, "run": self.run, "name": self.name, "stage": stage, "step": place.step}
-        row |= {"epoch": place.epoch, "time": seconds, "dropped": self.dropped, "metrics": dict(metrics)}
-        return encode_row(row)
+        return encode_row(
+            {
+                "id": identity,
+                "run": self.run,
+                "name": self.name,
+                "stage": stage,
+                "step": place.step,
+                "epoch": place.epoch,
+                "time": seconds,
+                "dropped": self.dropped,
+                "metrics": dict(metrics),
+            }
+        )
 
     def _keep(self, lines: Sequence[bytes]) -> int:
         """Put *lines* into the queue and return how many of them, the first ones, are in it."""

@@ -99,6 +99,8 @@ class Remote:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.every = KERAS_EVERY if config.layout == "keras" and config.every is None else config.every
+        if self.every is None:
+            vars(self)["decide"] = None  # each row is sent as it comes, and a hook without work costs each step
         self.reset()
 
     def reset(self) -> None:
@@ -181,7 +183,7 @@ class Remote:
         """Put a row into the queue, or collect the newest values until one is due."""
         if self.outbox is None:
             return
-        chosen = self.chooser.choose(metrics)
+        chosen = metrics if self.chooser.takes_all else self.chooser.choose(metrics)
         if self.trigger is None:
             self.put(run, chosen)
         else:
@@ -206,7 +208,7 @@ class Remote:
         if self.outbox is None or not metrics:
             return
         step, epoch, nth = self.last
-        same = (step, epoch) == (run.step, run.epoch)
+        same = step == run.step and epoch == run.epoch
         self.last = Place(run.step, run.epoch, nth + 1 if same else 0)
         self.outbox.put(self.stage, self.last, metrics)
 

@@ -76,11 +76,10 @@ class Chooser:
         self._include = tuple(include)
         self._exclude = tuple(exclude)
         self._known: dict[str, bool] = {}
+        self.takes_all = self._include == ("*",) and not self._exclude
 
     def choose(self, metrics: Mapping[str, float]) -> Mapping[str, float]:
         """Return those of *metrics* that are wanted."""
-        if self._include == ("*",) and not self._exclude:
-            return metrics
         return {name: value for name, value in metrics.items() if self._wanted(name)}
 
     def _wanted(self, name: str) -> bool:

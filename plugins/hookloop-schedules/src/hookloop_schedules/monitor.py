@@ -23,50 +23,50 @@ class LrMonitor:
 
     def __init__(self) -> None:
         self.step = -1
-        self.logged: dict[str, float] = {}
-        self.groups: list[dict[str, Any]] = []
-        self.ids: list[int] = []
-        self.names: list[str] = []
+        self.logged: dict[str, Any] = {}  # numbers, and tensors for rates on a device
+        self.ids: list[int] = []  # of the groups in `named`
+        self.named: list[tuple[str, dict[str, Any]]] = []
 
     @hookimpl
     def on_fit_start(self, run: Run) -> None:
         """Ask to be called at each logging boundary, just before metrics are read."""
         if run.step == 0:
             self.step, self.logged = -1, {}
-        self.groups, self.ids = [], []
-        run.gauge(partial(self.log, run))
+        self.ids, self.named = [], []
+        run.gauge(partial(self.read, run))
 
-    def find(self, run: Run) -> None:
-        """Find the groups, and name them."""
-        from hookloop.loggers import named_groups
+    def read(self, run: Run) -> dict[str, Any]:
+        """Return what is new: everything at a new step, what differs at the same one."""
+        again, self.step = run.step == self.step, run.step
+        known, self.logged = self.logged, self.rates(run)
+        if not again:
+            return self.logged
+        # To compare one on a device, one would have to wait for that.
+        return {name: rate for name, rate in self.logged.items() if type(rate) is float and known.get(name) != rate}
 
-        self.groups = [group for optimizer in run.optimizers for group in optimizer.param_groups]
-        self.names = [name for name, _ in named_groups(run.optimizers)]
-
-    def log(self, run: Run) -> None:
-        """Log what is new: everything at a new step, what differs at the same one."""
-        again = run.step == self.step
-        self.step = run.step
+    def rates(self, run: Run) -> dict[str, Any]:
+        """Return the rate of each group as a number, or as a tensor where it is on a device."""
         ids = [id(group) for optimizer in run.optimizers for group in optimizer.param_groups]
         if ids != self.ids:
+            from hookloop.loggers import named_groups
+
             self.ids = ids
-            self.find(run)
-        for name, group in zip(self.names, self.groups, strict=True):
-            rate = group["lr"]
-            if not isinstance(rate, float):
-                if hasattr(rate, "is_cpu") and not rate.is_cpu:
-                    if not again:  # to compare it, one would have to wait for the device
-                        run.log(name, rate)
-                    continue
-                rate = float(rate)
-            if not again or self.logged.get(name) != rate:
-                run.log(name, rate)
-            self.logged[name] = rate
+            self.named = list(named_groups(run.optimizers))  # an id is of this group alone for as long as that is kept
+        rates = {name: group["lr"] for name, group in self.named}
+        for name, rate in rates.items():
+            if type(rate) is not float and not is_on_device(rate):
+                rates[name] = float(rate)
+        return rates
 
     def state_dict(self) -> dict[str, Any]:
         """Return what was logged last, so that a resumed run logs the same as one that was never stopped."""
-        return {"step": self.step, "logged": dict(self.logged)}
+        return {"step": self.step, "logged": {name: rate for name, rate in self.logged.items() if type(rate) is float}}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from *state*."""
         self.step, self.logged = state["step"], dict(state["logged"])
+
+
+def is_on_device(rate: Any) -> bool:
+    """Return whether *rate* is a tensor whose number can only be had by waiting."""
+    return hasattr(rate, "is_cpu") and not rate.is_cpu
