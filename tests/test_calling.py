@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hookloop import calling
-from hookloop.calling import Timing, chained, ending, first_result, gathered, told, told_more
+from hookloop.calling import Timing, chained, ending, first_result, gathered, told, told_both, told_more
 
 
 class Raising:
@@ -59,8 +59,12 @@ def ending_of(entries, supervisor):
     return ending("hook", entries, supervisor)
 
 
-KINDS = [told, told_more, gathered, first_result, ending_of]
+KINDS = [told, told_both, told_more, gathered, first_result, ending_of]
 EVERY_KIND = pytest.mark.parametrize("kind", KINDS, ids=lambda each: each.__name__)
+
+
+def given_to(kind):
+    return ("run", "batch") if kind is told_both else ("run",)
 
 
 def add_up(entries):
@@ -71,8 +75,8 @@ def add_up(entries):
 def test_calls_and_seconds_are_added_up_by_plugin(clock, kind):
     entries = entries_of(spending(clock, 1), spending(clock, 20), spending(clock, 300))
     call = kind(entries, Raising())
-    call("run")
-    call("run")
+    call(*given_to(kind))
+    call(*given_to(kind))
     assert add_up(entries) == [(2, 2), (2, 40), (2, 600)]
 
 
@@ -80,7 +84,7 @@ def test_calls_and_seconds_are_added_up_by_plugin(clock, kind):
 def test_a_call_that_raises_is_counted_and_those_it_kept_from_being_called_are_not(clock, kind):
     entries = entries_of(spending(clock, 1), spending(clock, 20, ValueError("full")), spending(clock, 300))
     with pytest.raises(ValueError, match="full"):
-        kind(entries, Raising())("run")
+        kind(entries, Raising())(*given_to(kind))
     last = (1, 300) if kind is ending_of else (0, 0)
     assert add_up(entries) == [(1, 1), (1, 20), last]
 
@@ -89,8 +93,8 @@ def test_a_call_that_raises_is_counted_and_those_it_kept_from_being_called_are_n
 def test_a_tolerated_failure_is_handed_on_with_the_arguments_and_the_rest_is_called(clock, kind):
     error, supervisor = ValueError("full"), Tolerant()
     entries = entries_of(spending(clock, 1), spending(clock, 20, error), spending(clock, 300))
-    kind(entries, supervisor)("run")
-    assert supervisor.failures == [("b", error, ("run",))]
+    kind(entries, supervisor)(*given_to(kind))
+    assert supervisor.failures == [("b", error, given_to(kind))]
     assert add_up(entries) == [(1, 1), (1, 20), (1, 300)]
 
 

@@ -166,7 +166,7 @@ class Boundary:
     def phases(self, run: Run, *, fetch: bool, epoch_ended: bool = False) -> None:
         """Metrics, the schedules that follow them, decide, agree, persist, report."""
         hooks = self.hooks
-        if fetch and run.store:
+        if fetch and (run.store.losses or run.store):
             self.publish(run)
         if fetch and self.follows and follow(run, epoch_ended=epoch_ended) and hooks.on_schedule_step:
             hooks.on_schedule_step(run)

@@ -57,6 +57,25 @@ def told(entries: Sequence[Entry], supervisor: Supervisor) -> Function:
     return call
 
 
+def told_both(entries: Sequence[Entry], supervisor: Supervisor) -> Function:
+    """Call each with the run and one thing more: the shape of the others, spelt out as well."""
+
+    def call(run: Any, given: Any) -> None:
+        started = perf_counter()
+        for function, timing in entries:
+            try:
+                function(run, given)
+            except BaseException as error:
+                supervisor.failed(timing, error, (run, given))
+            finally:
+                now = perf_counter()
+                timing.seconds += now - started
+                timing.calls += 1
+                started = now
+
+    return call
+
+
 def told_more(entries: Sequence[Entry], supervisor: Supervisor) -> Function:
     """Call each with all arguments and drop what they return."""
 

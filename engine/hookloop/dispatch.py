@@ -25,6 +25,7 @@ from hookloop.calling import (
     first_result,
     gathered,
     told,
+    told_both,
     told_more,
 )
 from hookloop.markers import HookInfo, Kind
@@ -73,8 +74,8 @@ def freeze(
         case "ending":
             call = ending(hook, plain, supervisor)
         case "event" if not wrappers:
-            more = told if len(parameters) == 1 else told_more
-            call = plain[0][0] if engine_alone else more(plain, supervisor)
+            tell = {1: told, 2: told_both}.get(len(parameters), told_more)
+            call = plain[0][0] if engine_alone else tell(plain, supervisor)
         case "event" | "collect":
             call = gathered(plain, supervisor)
     around = wrapped_ending if info.kind == "ending" else wrapped

@@ -87,27 +87,26 @@ class MetricStore:
 
     def fetch(self) -> dict[str, float]:
         """Return the mean of each metric, the loss first, and start anew; one copy from a device in all."""
-        metrics: dict[str, float] = {}
-        if len(self.losses) == 1 and type(self.losses[0][0]) is float and TRAIN_LOSS not in self._sums:
-            metrics[TRAIN_LOSS] = self.losses[0][0]  # as in each step where each is logged
+        metrics: dict[str, Any] = {}
+        if len(self.losses) == 1 and not self._sums:  # as in each step where each is logged
+            metrics[TRAIN_LOSS] = self.losses[0][0]
             self.losses = []
         else:
             self.fold()
-        read: dict[str, Any] = {}
         for gauge in self.gauges:
             if found := gauge():
-                read.update(found)
-        if self._sums or not FLOAT.issuperset(map(type, read.values())):
-            for name, value in read.items():
-                if hasattr(value, "detach"):
-                    self.add_tensor(name, value)
-                else:
-                    self.add(name, float(value))
-            return metrics | self.means()
-        return metrics | read
+                metrics.update(found)
+        if self._sums or not FLOAT.issuperset(map(type, metrics.values())):
+            return self.means(metrics)
+        return metrics
 
-    def means(self) -> dict[str, float]:
-        """Return the mean of each metric that was added up, the loss first, and start anew."""
+    def means(self, more: Mapping[str, Any]) -> dict[str, float]:
+        """Return the mean of each metric, the loss first, with what is in *more*, and start anew."""
+        for name, value in more.items():
+            if hasattr(value, "detach"):
+                self.add_tensor(name, value)
+            else:
+                self.add(name, float(value))
         if self._tensors:
             self.read()
         sums, self._sums = self._sums, {}

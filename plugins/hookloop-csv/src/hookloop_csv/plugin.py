@@ -76,9 +76,8 @@ class MetricsCsv:
     @hookimpl
     def report(self, run: Run) -> None:
         """Write a row if it is time to and there is something to write."""
-        rows = self.rows
-        if run.rank == 0 and (run.fresh_metrics or rows.pending or run.epoch != rows.epoch):
-            rows.report(run)
+        if run.rank == 0:
+            self.rows.report(run)
 
     @hookimpl
     def on_run_end(self) -> None:

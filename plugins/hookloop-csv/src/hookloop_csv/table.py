@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from io import FileIO
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +45,9 @@ class Table:
 
     def __init__(self, path: Path, columns: Sequence[str] = (), *, separator: str = ",", missing: str = "NA") -> None:
         self.path = path
-        self.columns = list(columns)
+        self._in_order: Callable[[Row], Any]  # of a row that lacks nothing
+        self._set_columns(columns)
         self._first_columns = tuple(columns)
-        self._known = set(columns)
         self._separator = separator
         self._missing = missing
         self._write_row: Callable[[Iterable[Any]], Any] = csv.writer(
@@ -115,7 +116,8 @@ class Table:
 
     def _set_columns(self, columns: Iterable[str]) -> None:
         self.columns = list(columns)
-        self._known = set(columns)
+        self._known = set(self.columns)
+        self._in_order = itemgetter(*self.columns) if len(self.columns) > 1 else list
 
     def _make_columns(self, row: Row) -> None:
         """Add a column for each name in *row* that has none."""
@@ -145,14 +147,18 @@ class Table:
         """Return the same in a quarter of the time, or None where something else than numbers is in *row*."""
         if not self._plain_numbers or len(self.columns) == 1:  # an empty cell by itself is in quotes
             return None
+        gaps = len(self.columns) - len(row)
+        values = [row.get(name) for name in self.columns] if gaps else self._in_order(row)
         try:
-            cells = to_json([row.get(name) for name in self.columns], fallback=str)[1:-1]
+            cells = to_json(values, fallback=str)[1:-1]
         except ValueError:  # no text can be made of it
             return None
-        gaps = len(self.columns) - len(row)
-        if cells.count(GAP) != gaps or cells.replace(GAP, b"").translate(None, IN_NUMBERS):
+        numbers = cells.replace(GAP, b"") if gaps else cells
+        if numbers.translate(None, IN_NUMBERS) or (gaps and cells.count(GAP) != gaps):
             return None
-        return cells.replace(b",", self._separator.encode()).replace(GAP, self._gap) + b"\n"
+        if self._separator != ",":
+            cells = cells.replace(b",", self._separator.encode())
+        return (cells.replace(GAP, self._gap) if gaps else cells) + b"\n"
 
     def _put(self, start: int, data: bytes) -> None:
         """Write *data* from *start* on as the end of the file; what a full disk cuts short, the next writes over."""

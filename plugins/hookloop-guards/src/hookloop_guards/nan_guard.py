@@ -86,17 +86,16 @@ class NanGuard:
             self.trace.begin(self.watches["loss"].number)
 
     @hookimpl(tryfirst=True)
-    def on_backward_start(self, run: Run) -> None:
+    def on_backward_start(self, run: Run, loss: torch.Tensor) -> None:
         """Watch the loss as it goes into the backward pass, before anybody is told of that."""
         if self.trace is not None:
             self.trace.end()
         watch, value = self.watches.get("loss"), run.loss_value
-        if watch is None or run.loss is None:
-            return
-        if self.at_once and value is not None and isfinite(value):
-            watch.number += 1
-        else:
-            self.look(run, "loss", run.loss)
+        if watch is not None:
+            if self.at_once and value is not None and isfinite(value):
+                watch.number += 1
+            else:
+                self.look(run, "loss", loss)
 
     @hookimpl
     def on_gradients_ready(self, run: Run) -> None:

@@ -101,6 +101,9 @@ class Stopper:
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
         self.limited = rules.check_finite or (rules.stopping_threshold, rules.divergence_threshold) != (None, None)
+        # Where rules are no more than a difference, `judge` looks at it without another call, as it may in each step.
+        plain = rules.convention == "consecutive" and not rules.relative and rules.baseline is None
+        self.sign = 0 if not plain else 1 if rules.mode == "min" else -1
         self.best: float | None = None
         self.last: float | None = None
         self.wait = 0
@@ -108,8 +111,12 @@ class Stopper:
     def judge(self, value: float, *, first_epoch: bool = False) -> Verdict:
         """Take in the next value. *first_epoch* says that it was measured in or after the first epoch."""
         rules = self.rules
-        improved = rules.beats(value, self.best)
-        good = improved and (rules.baseline is None or rules.beats(value, rules.baseline))
+        sign, best = self.sign, self.best
+        if sign and best is not None:
+            improved = good = sign * value + abs(rules.min_delta) < sign * best and math.isfinite(value)
+        else:
+            improved = rules.beats(value, best)
+            good = improved and (rules.baseline is None or rules.beats(value, rules.baseline))
         self.last = value
         self.wait = 0 if good else self.wait + 1
         if improved:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
 PREFIX = {"validate": "val/", "test": "test/", "predict": "predict/"}
 Amount = Annotated[float, Field(gt=0)]
 Functions = Mapping[str, Callable[[Any], Any]]
+
+
+@functools.cache
+def metric(prefix: str, unit: str) -> str:
+    """Return the name of the metric, the same text each time: a new one in each row would be hashed and kept."""
+    return f"throughput/{prefix}{unit}_per_second"
 
 
 class UnitCounter:
@@ -65,6 +72,7 @@ class Throughput:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.samples, self.units = config.samples, config.units
         self.reset(float)
 
     def reset(self, clock: Callable[[], float]) -> None:
@@ -89,9 +97,9 @@ class Throughput:
         if not measured:
             return {}
         samples = measured[SAMPLES]
-        rates = {f"throughput/{prefix}samples_per_second": samples} if self.config.samples else {}
-        for unit, each in self.config.units.items():
-            rates[f"throughput/{prefix}{unit}_per_second"] = measured[unit] if isinstance(each, str) else samples * each
+        rates = {metric(prefix, SAMPLES): samples} if self.samples else {}
+        for unit, each in self.units.items():
+            rates[metric(prefix, unit)] = measured[unit] if isinstance(each, str) else samples * each
         return rates
 
     def publish(self, run: Run, measured: Mapping[str, Any], prefix: str) -> None:

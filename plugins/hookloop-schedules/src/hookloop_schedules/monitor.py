@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from operator import is_not
 from typing import TYPE_CHECKING, Any
 
 from hookloop import hookimpl
@@ -24,7 +25,7 @@ class LrMonitor:
     def __init__(self) -> None:
         self.step = -1
         self.logged: dict[str, Any] = {}  # numbers, and tensors for rates on a device
-        self.ids: list[int] = []  # of the groups in `named`
+        self.groups: list[dict[str, Any]] = []
         self.named: list[tuple[str, dict[str, Any]]] = []
 
     @hookimpl
@@ -32,7 +33,7 @@ class LrMonitor:
         """Ask to be called at each logging boundary, just before metrics are read."""
         if run.step == 0:
             self.step, self.logged = -1, {}
-        self.ids, self.named = [], []
+        self.groups, self.named = [], []
         run.gauge(partial(self.read, run))
 
     def read(self, run: Run) -> dict[str, Any]:
@@ -46,16 +47,18 @@ class LrMonitor:
 
     def rates(self, run: Run) -> dict[str, Any]:
         """Return the rate of each group as a number, or as a tensor where it is on a device."""
-        ids = [id(group) for optimizer in run.optimizers for group in optimizer.param_groups]
-        if ids != self.ids:
+        groups = run.optimizers[0].param_groups
+        if len(run.optimizers) > 1:
+            groups = [group for optimizer in run.optimizers for group in optimizer.param_groups]
+        if len(groups) != len(self.named) or any(map(is_not, groups, self.groups)):
             from hookloop.loggers import named_groups
 
-            self.ids = ids
-            self.named = list(named_groups(run.optimizers))  # an id is of this group alone for as long as that is kept
-        rates = {name: group["lr"] for name, group in self.named}
-        for name, rate in rates.items():
-            if type(rate) is not float and not is_on_device(rate):
-                rates[name] = float(rate)
+            self.groups = list(groups)
+            self.named = list(named_groups(run.optimizers))
+        rates = {}
+        for name, group in self.named:
+            rate = group["lr"]
+            rates[name] = rate if type(rate) is float or is_on_device(rate) else float(rate)
         return rates
 
     def state_dict(self) -> dict[str, Any]:
