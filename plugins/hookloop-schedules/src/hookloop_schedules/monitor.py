@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from operator import is_not
 from typing import TYPE_CHECKING, Any
 
 from hookloop import hookimpl
@@ -25,15 +24,14 @@ class LrMonitor:
     def __init__(self) -> None:
         self.step = -1
         self.logged: dict[str, Any] = {}  # numbers, and tensors for rates on a device
-        self.groups: list[dict[str, Any]] = []
-        self.named: list[tuple[str, dict[str, Any]]] = []
+        self.named: list[tuple[str, dict[str, Any]]] = []  # the groups that there were last
 
     @hookimpl
     def on_fit_start(self, run: Run) -> None:
         """Ask to be called at each logging boundary, just before metrics are read."""
         if run.step == 0:
             self.step, self.logged = -1, {}
-        self.groups, self.named = [], []
+        self.named = []
         run.gauge(partial(self.read, run))
 
     def read(self, run: Run) -> dict[str, Any]:
@@ -47,19 +45,26 @@ class LrMonitor:
 
     def rates(self, run: Run) -> dict[str, Any]:
         """Return the rate of each group as a number, or as a tensor where it is on a device."""
-        groups = run.optimizers[0].param_groups
-        if len(run.optimizers) > 1:
+        if len(run.optimizers) == 1:
+            groups = run.optimizers[0].param_groups
+        else:
             groups = [group for optimizer in run.optimizers for group in optimizer.param_groups]
-        if len(groups) != len(self.named) or any(map(is_not, groups, self.groups)):
-            from hookloop.loggers import named_groups
-
-            self.groups = list(groups)
-            self.named = list(named_groups(run.optimizers))
+        if len(groups) != len(self.named):
+            return self.rates_of_others(run)
         rates = {}
-        for name, group in self.named:
+        for (name, known), group in zip(self.named, groups, strict=True):
+            if group is not known:
+                return self.rates_of_others(run)
             rate = group["lr"]
             rates[name] = rate if type(rate) is float or is_on_device(rate) else float(rate)
         return rates
+
+    def rates_of_others(self, run: Run) -> dict[str, Any]:
+        """Return the same for groups that are others than before, or have not been named yet."""
+        from hookloop.loggers import named_groups
+
+        self.named = list(named_groups(run.optimizers))
+        return self.rates(run)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what was logged last, so that a resumed run logs the same as one that was never stopped."""
