@@ -15,7 +15,8 @@ __all__ = ["encode_row", "to_json"]
 def encode_row(row: Mapping[str, Any]) -> bytes:
     """Return *row* as JSON, in UTF-8 and without a line end; NaN and infinities are texts that ``float()`` reads."""
     try:
-        return pydantic_core.to_json(dict(row), inf_nan_mode="strings", fallback=str)
+        plain = row if type(row) is dict else dict(row)
+        return pydantic_core.to_json(plain, inf_nan_mode="strings", fallback=str)
     except ValueError:  # a name that UTF-8 has no bytes for
         return json.dumps(to_json(row)).encode()
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hookloop.loggers import Bursts, encode_row
 from hookloop_remote.options import make_backoff, make_poster, make_wire
 from hookloop_remote.queues import open_queues
-from hookloop_remote.rows import Place, decode, digest, place_of, row_id, run_id
+from hookloop_remote.rows import Counts, Place, decode, digest, place_of, row_id, run_id
 from hookloop_remote.sender import Sender, Tally
 from hookloop_remote.spool import Spool
 
@@ -90,7 +90,7 @@ class Outbox:
         where = None if row is None else place_of(row, self.run)
         return row if where is not None and where > place else None
 
-    def put(self, stage: str, place: Place, metrics: Mapping[str, float]) -> None:
+    def put(self, stage: str, place: Counts, metrics: Mapping[str, float]) -> None:
         """Take a row; one that comes fast waits in memory for `flush`, or a tenth of a second."""
         if self.sender is None:
             self.dropped += 1
@@ -101,12 +101,12 @@ class Outbox:
         """Have all rows in the queue on disk."""
         self._bursts.flush()
 
-    def _append(self, rows: Sequence[tuple[str, Place, Mapping[str, float], float]]) -> None:
+    def _append(self, rows: Sequence[tuple[str, Counts, Mapping[str, float], float]]) -> None:
         lines = [line for row in rows if (line := self._line(*row))]
         kept = self._keep(lines)
         self.dropped += len(lines) - kept
 
-    def _line(self, stage: str, place: Place, metrics: Mapping[str, float], seconds: float) -> bytes:
+    def _line(self, stage: str, place: Counts, metrics: Mapping[str, float], seconds: float) -> bytes:
         """Return the line of a row; an empty one where the very same was delivered before a resume."""
         identity = row_id(self.run, stage if stage == "train" else f"{stage}-{self.evaluation}", place)
         if self._known and self._known.pop(identity, None) == digest(metrics):
@@ -118,11 +118,11 @@ class Outbox:
                 "run": self.run,
                 "name": self.name,
                 "stage": stage,
-                "step": place.step,
-                "epoch": place.epoch,
+                "step": place[0],
+                "epoch": place[1],
                 "time": seconds,
                 "dropped": self.dropped,
-                "metrics": dict(metrics),
+                "metrics": metrics if type(metrics) is dict else dict(metrics),
             }
         )
 

@@ -12,7 +12,7 @@ from hookloop_remote.endpoint import parse_url
 from hookloop_remote.options import check_headers, check_url, check_value, make_poster
 from hookloop_remote.outbox import Outbox
 from hookloop_remote.queues import folder_of
-from hookloop_remote.rows import Chooser, Format, Layout, Place
+from hookloop_remote.rows import Chooser, Counts, Format, Layout, Place
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -110,7 +110,7 @@ class Remote:
         self.collected: dict[str, float] = {}
         self.due = False
         self.epoch = 0
-        self.last = Place(-1, -1)
+        self.last: Counts = (-1, -1, 0)
         self.stage = "train"
         self.outbox: Outbox | None = None
         self.saved: Mapping[str, Any] | None = None
@@ -137,7 +137,7 @@ class Remote:
         self.epoch = run.epoch
         if saved is not None:
             self.collected, self.due, self.epoch = dict(saved["collected"]), saved["due"], saved["epoch"]
-            self.last = Place(*saved["last"])
+            self.last = tuple(saved["last"])
             if self.trigger is not None and saved["trigger"] is not None:
                 self.trigger.load_state_dict(saved["trigger"])
         self.open(run, anew=run.attempt == 0, resumed_at=self.newest_place(run, known=saved is not None))
@@ -146,7 +146,7 @@ class Remote:
         """Return the place after which training makes every row again."""
         here = (run.step, run.epoch)
         if self.last[:2] == here:
-            return self.last
+            return Place(*self.last)
         # Without a state, rows of this very step are taken to be there; from the start, there can be none.
         return Place(*here, -1 if known or run.step == 0 else 1 << 62)
 
@@ -209,7 +209,7 @@ class Remote:
             return
         step, epoch, nth = self.last
         same = step == run.step and epoch == run.epoch
-        self.last = Place(run.step, run.epoch, nth + 1 if same else 0)
+        self.last = (run.step, run.epoch, nth + 1 if same else 0)
         self.outbox.put(self.stage, self.last, metrics)
 
     @hookimpl

@@ -28,6 +28,9 @@ class Place(NamedTuple):
     nth: int = 0
 
 
+Counts = tuple[int, int, int]  # the same as a tuple of no class of its own, which takes a fifth of the time to make
+
+
 def run_id(directory: Path, *, anew: bool) -> str:
     """Return the id of the run that *directory* belongs to, which is the same after a resume. Raises OSError."""
     path = directory / RUN_FILE
@@ -42,9 +45,10 @@ def run_id(directory: Path, *, anew: bool) -> str:
     return made
 
 
-def row_id(run: str, stage: str, place: Place) -> str:
+def row_id(run: str, stage: str, place: Counts) -> str:
     """Return the id of a row: that of a step that is trained again after a resume is the same."""
-    return f"{run}:{stage}:{place.step}:{place.epoch}:{place.nth}"
+    step, epoch, nth = place
+    return f"{run}:{stage}:{step}:{epoch}:{nth}"
 
 
 def digest(metrics: Mapping[str, Any]) -> bytes:
