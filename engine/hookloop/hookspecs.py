@@ -1130,7 +1130,8 @@ class BoundaryHooks:
     def report(self, run: Run) -> None:
         """Fires when it is time to tell people, last of all at a boundary.
 
-        How often: at every boundary; a display limits its own rate.
+        How often: at every boundary; a display limits its own rate. Once more where a run is stopped between two
+            logging boundaries, for what was logged since the last one.
         Already true: metrics are there, decisions made, saves done.
         May change: nothing.
         Returns: nothing.
