@@ -75,7 +75,7 @@ def stopped_by_us(values, options):
     for epoch, value in enumerate(values):
         run.epoch, run.step = epoch + 1, 10 * (epoch + 1)
         plugin.on_epoch_end()
-        plugin.on_metrics({"val/loss": value})
+        run.fresh_metrics = {"val/loss": value}
         plugin.decide(run)
         kept = plugin.best_step // 10 - 1 if plugin.best_step else None
         if stops:
