@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from hookloop import ConfigError, HookloopError, SkipBatch, SkipStep, hookimpl
 from hookloop_guards.instances import instance_of
+from hookloop_guards.nan_hooks import idle_hooks, idle_where_read_at_once, mask, unmask
 from hookloop_guards.nan_options import NanGuardConfig
 
 if TYPE_CHECKING:
@@ -247,32 +248,3 @@ class NanGuard:
         """Go on from *state*."""
         self.rollbacks, self.skips = state["rollbacks"], state["skips"]
         self.skips_in_a_row = state["skips_in_a_row"]
-
-
-def mask(plugin: object, hooks: Iterable[str]) -> None:
-    """Have *plugin* do without *hooks*, each of which costs a step about a microsecond: what is no function is none."""
-    vars(plugin).update(dict.fromkeys(hooks))
-
-
-def unmask(plugin: object, hooks: Iterable[str]) -> None:
-    """Give *plugin* its *hooks* back."""
-    for hook in hooks:
-        vars(plugin).pop(hook, None)
-
-
-def idle_where_read_at_once(config: NanGuardConfig) -> Iterator[str]:
-    """Yield the hooks of boundaries in which there is nothing to do where each number is judged as it comes."""
-    if config.policy != "roll-back":
-        yield "decide"
-    if not config.modules:
-        yield "on_metrics"
-
-
-def idle_hooks(config: NanGuardConfig) -> Iterator[str]:
-    """Yield the hooks of every step in which there is nothing to do by these options."""
-    if not config.modules:
-        yield "on_forward_start"
-    if config.policy != "skip":
-        yield "on_step_start"
-        if not config.gradients:
-            yield "on_gradients_ready"
