@@ -172,8 +172,7 @@ class Boundary:
             hooks.on_schedule_step(run)
         if hooks.decide:
             hooks.decide(run)
-        if run.control.pending or self.agree is not None or self.max_seconds is not None:
-            self.settle_if_due(run)
+        self.settle_if_due(run)
         if hooks.persist:
             hooks.persist(run)
         run.control.save_reason = None

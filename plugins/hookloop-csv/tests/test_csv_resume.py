@@ -4,10 +4,14 @@ The hooks are called here as an engine calls them, because an engine cannot be k
 """
 
 import json
+import resource
+from contextlib import contextmanager
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 
+from hookloop.loggers import Bursts
 from hookloop_csv import MetricsCsv
 
 STEPS, EPOCHS = 4, 3
@@ -86,3 +90,37 @@ def test_killed_before_the_row_of_the_checkpoint_was_written(tmp_path):
         walk(plugin, run, script[saved + 1 :])
         plugin.on_run_end()
         assert (tmp_path / "metrics.csv").read_text() == whole, saved
+
+
+@contextmanager
+def no_file_larger_than(size_bytes):
+    """Have the system refuse what would make a file larger, as a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("boundary", range(1, 10))
+def test_a_disk_that_is_full_for_a_while_costs_no_row_and_no_value(tmp_path, monkeypatch, boundary):
+    script = list(boundaries(1))
+    plugin, run = begin(tmp_path / "whole", {})
+    walk(plugin, run, script)
+    plugin.on_run_end()
+    monkeypatch.setattr("hookloop_csv.steps.Bursts", partial(Bursts, wait_seconds=3600))
+    plugin, run = begin(tmp_path / "full", {})
+    walk(plugin, run, script[:boundary])
+    plugin.state_dict()  # after which all rows are in the file
+    table = tmp_path / "full" / "metrics.csv"
+    for step, epoch, metrics in script[boundary:]:
+        stand(run, step, epoch)
+        run.fresh_metrics = metrics
+        plugin.report(run)
+    with no_file_larger_than(table.stat().st_size):
+        for _ in range(2):
+            with pytest.raises(OSError, match="File too large"):
+                plugin.state_dict()
+    plugin.on_run_end()
+    assert table.read_text() == (tmp_path / "whole" / "metrics.csv").read_text()

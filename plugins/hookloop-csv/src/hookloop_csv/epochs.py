@@ -13,10 +13,7 @@ if TYPE_CHECKING:
 
 
 class EpochRows:
-    """Writes a row when an epoch has ended: means of the epoch for what is logged in training, else newest values.
-
-    ``pending`` and ``epoch`` are as in `StepRows`.
-    """
+    """Writes a row when an epoch has ended: means of the epoch for what is logged in training, else newest values."""
 
     def __init__(self, config: MetricsCsv.Config) -> None:
         self.config = config
@@ -30,7 +27,6 @@ class EpochRows:
         self.last: Row = {}
         self.last_step = 0
         self.epoch = 0
-        self.pending = False
 
     def start(self, run: Run, saved: Mapping[str, Any] | None) -> None:
         """Go back to the epoch that training goes on in: rows of later epochs are dropped, and come again."""

@@ -43,7 +43,8 @@ class StepRows:
         # What is known of the boundaries that were looked at.
         self.seen: Mapping[str, float] = {}  # what was collected last
         self.collected: Mapping[str, float] = {}
-        self.ready: list[Row] = []  # not yet in the file
+        self.replacement: Row | None = None  # for the last row of the file, which it is not in yet
+        self.ready: list[Row] = []  # to be written behind that
         self.last: Row = {}
         self.last_step = -1
         self.due = False
@@ -104,7 +105,7 @@ class StepRows:
         """Make the rows of the boundaries that were *noted*, and write them."""
         for each in noted:
             self.pass_boundary(Passed._make(each))
-        noted.clear()  # whatever happens to the rows, these were looked at
+        noted.clear()  # they were looked at, whatever becomes of the rows
         self.write_ready()
 
     def pass_boundary(self, passed: Passed) -> None:
@@ -141,18 +142,22 @@ class StepRows:
             self.ready.append(row)
 
     def replace_last(self, row: Row) -> None:
-        """Put *row* in the place of the last one, wherever that is by now."""
+        """Have *row* stand in the place of the last one, wherever that is by now."""
         self.last = row
         if self.ready:
             self.ready[-1] = row
-        elif self.table is not None:
-            self.table.replace_last(row)
+        else:
+            self.replacement = row
 
     def write_ready(self) -> None:
         """Write the rows that are ready; those that cannot be written stay so."""
-        if self.table is not None:
-            self.table.extend(self.ready)
-            self.ready = []
+        if self.table is None:
+            return
+        if self.replacement is not None:
+            self.table.replace_last(self.replacement)
+            self.replacement = None
+        self.table.extend(self.ready)
+        self.ready = []
 
     def flush(self) -> None:
         """Write the rows of all boundaries that were noted."""
