@@ -87,7 +87,7 @@ def test_a_stop_that_is_asked_for_too_late_changes_nothing(tiny_run, hook):
 def test_every_hook_of_a_fit_is_among_those():
     mentioned = {*BEFORE_THE_FIRST_BOUNDARY.split(), "persist", "report", "on_fit_end", "on_run_end"}
     mentioned |= {name for name in SPECS if "validation" in name or "epoch" in name or "exhausted" in name}
-    elsewhere = ("provide_", "add_", "log_", "on_test_", "on_predict_", "run_predict", "on_checkpoint_")
+    elsewhere = ("provide_", "add_", "log_", "write_", "on_test_", "on_predict_", "run_predict", "on_checkpoint_")
     unusual = {"on_exception", "on_interrupt", "on_stop_requested", "on_preempted", "on_optimizer_step_skipped"}
     assert {name for name in SPECS if not name.startswith(elsewhere)} - mentioned == unusual
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from hookloop.loggers import Bursts
+from hookloop.bursts import Bursts
 
 LONG = 3600.0
 

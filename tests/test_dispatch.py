@@ -179,7 +179,7 @@ def test_a_frozen_hook_does_what_pluggy_does(plugin_set):
         assert got == wanted
 
 
-@pytest.mark.parametrize("kind", ["event", "ending", "collect", "chain", "around"])
+@pytest.mark.parametrize("kind", ["event", "deferred", "ending", "collect", "chain", "around"])
 def test_a_hook_that_nobody_implements_is_none(kind):
     assert frozen(pluggy_with(kind, ("run",), []), kind) is None
 

@@ -12,6 +12,8 @@ from hookloop.hookspecs import SPECIFICATIONS
 from hookloop.manager import PluginManager
 from hookloop.metrics import MetricStore
 from hookloop.options import RunOptions
+from hookloop.records import Records
+from hookloop.row_log import RowLog
 from hookloop.run import Run
 
 
@@ -49,11 +51,13 @@ def store():
 
 @pytest.fixture
 def run(store):
+    plugins = PluginManager(SPECIFICATIONS)
     return Run(
         config=RunOptions(),
         settings={},
-        plugins=PluginManager(SPECIFICATIONS),
+        plugins=plugins,
         store=store,
+        rows=RowLog(Records(Path(), writes=False), plugins),
         control=Control(),
         clock=lambda: 0.0,
         directory=Path(),

@@ -14,14 +14,22 @@ import numpy as np
 import pytest
 
 from hookloop.errors import ConfigError
+from hookloop.hookspecs import SPECIFICATIONS
 from hookloop.json_rows import to_json
+from hookloop.manager import PluginManager
 from hookloop.records import Records, drop_torn_line, holds_run, make_directory, new_directory, read_metrics
+from hookloop.row_log import RowLog
 
 NAN, INF = float("nan"), float("inf")
 
 
 def at(step, epoch=0):
     return SimpleNamespace(step=step, epoch=epoch, history=[])
+
+
+def rows_of(directory, **options):
+    """Return what takes the rows of a run in *directory* that has no plugins."""
+    return RowLog(Records(directory, **options), PluginManager(SPECIFICATIONS))
 
 
 def make(tmp_path, run_dir=None, *, overwrite=False, resume=False):
@@ -176,11 +184,11 @@ def test_a_directory_that_cannot_be_written_is_a_message_that_names_it(tmp_path)
 
 def test_a_row_is_one_line_with_step_epoch_time_and_the_metrics(tmp_path):
     before = time.time()
-    records = Records(tmp_path)
-    records.write_metrics(at(10), {"train/loss": 0.1})
+    rows = rows_of(tmp_path)
+    rows.add(at(10), {"train/loss": 0.1})
     run = at(20, 1)
-    records.write_metrics(run, {"train/loss": 1e-320, "val/f1": 1.0})
-    records.close()
+    rows.add(run, {"train/loss": 1e-320, "val/f1": 1.0})
+    rows.close()
     first, second = map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines())
     assert before <= first.pop("time") <= second.pop("time") <= time.time()
     assert first == {"step": 10, "epoch": 0, "train/loss": 0.1}
@@ -189,9 +197,9 @@ def test_a_row_is_one_line_with_step_epoch_time_and_the_metrics(tmp_path):
 
 
 def test_what_json_has_no_word_for_is_written_as_text_and_read_back(tmp_path):
-    records = Records(tmp_path)
-    records.write_metrics(at(1), {"a": NAN, "b": INF, "c": -INF, "d": 0.5})
-    records.close()
+    log = rows_of(tmp_path)
+    log.add(at(1), {"a": NAN, "b": INF, "c": -INF, "d": 0.5})
+    log.close()
     line = (tmp_path / "metrics.jsonl").read_text()
     row = json.loads(line, parse_constant=pytest.fail)
     assert (row["a"], row["b"], row["c"], row["d"]) == ("NaN", "Infinity", "-Infinity", 0.5)
@@ -209,20 +217,20 @@ def test_a_row_is_read_as_it_was_written_whatever_its_names_and_those_of_the_row
         {"é%": NAN, "100 %d": 0.5},
         {"é%": 3.0, "100 %d": 0.5},
     ]
-    records, run = Records(tmp_path), at(7)
+    log, run = rows_of(tmp_path), at(7)
     for row in rows:
-        records.write_metrics(run, row)
-    records.close()
+        log.add(run, row)
+    log.close()
     lines = (tmp_path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     assert repr([json.loads(line) for line in lines]) == repr(to_json(run.history))
 
 
 def test_rows_are_appended_to_those_of_an_earlier_process(tmp_path):
     for step in (1, 2):
-        records = Records(tmp_path)
-        records.write_metrics(at(step), {"x": 0.0})
-        records.close()
-        records.close()
+        log = rows_of(tmp_path)
+        log.add(at(step), {"x": 0.0})
+        log.close()
+        log.close()
     assert [row["step"] for row in read_metrics(tmp_path / "metrics.jsonl")] == [1, 2]
 
 
@@ -231,9 +239,9 @@ def test_a_torn_last_line_is_not_read_and_cut_off_before_the_next_is_written(tmp
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(b'{"step": 1}\n' + torn.encode()[:-1])
     assert read_metrics(path) == [{"step": 1}]
-    records = Records(tmp_path)
-    records.write_metrics(at(3), {"x": 0.5})
-    records.close()
+    log = rows_of(tmp_path)
+    log.add(at(3), {"x": 0.5})
+    log.close()
     assert [row["step"] for row in read_metrics(path)] == [1, 3]
     (record,) = caplog.records
     assert (record.name, record.levelno) == ("hookloop", logging.WARNING)
@@ -259,8 +267,9 @@ def test_another_rank_keeps_the_history_and_writes_nothing(tmp_path):
     records.write_config("a = 1\n")
     records.write_record(seed=7)
     run = at(1)
-    records.write_metrics(run, {"x": 0.5})
-    records.close()
+    log = RowLog(records, PluginManager(SPECIFICATIONS))
+    log.add(run, {"x": 0.5})
+    log.close()
     assert left_in(tmp_path) == []
     assert [row["x"] for row in run.history] == [0.5]
 
@@ -295,17 +304,21 @@ WRITE = """
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from hookloop.hookspecs import SPECIFICATIONS
+from hookloop.manager import PluginManager
 from hookloop.records import Records
+from hookloop.row_log import RowLog
 records = Records(Path(sys.argv[1]))
+log = RowLog(records, PluginManager(SPECIFICATIONS))
 step = 0
 while True:
     step += 1
     run = SimpleNamespace(step=step, epoch=0, history=[])
-    records.write_metrics(run, {f"train/metric-{i}": step / 3 for i in range(20)})
+    log.add(run, {f"train/metric-{i}": step / 3 for i in range(20)})
     if step % 50 == 0:
         records.write_record(step=step, padding="x" * 20_000)
     if step == 200:
-        records.flush()
+        log.flush()
         print("going", flush=True)
 """
 
@@ -331,12 +344,15 @@ import resource, signal, sys, time
 from pathlib import Path
 from types import SimpleNamespace
 from hookloop.errors import HookloopError
+from hookloop.hookspecs import SPECIFICATIONS
+from hookloop.manager import PluginManager
 from hookloop.records import Records
+from hookloop.row_log import RowLog
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))
-records = Records(Path(sys.argv[1]))
+log = RowLog(Records(Path(sys.argv[1])), PluginManager(SPECIFICATIONS))
 def write(step):
-    records.write_metrics(SimpleNamespace(step=step, epoch=0, history=[]), {"train/loss": step / 3})
+    log.add(SimpleNamespace(step=step, epoch=0, history=[]), {"train/loss": step / 3})
 for step in range(1, 10):
     write(step)
 time.sleep(0.5)  # the thread comes first, to a file that is full
@@ -345,8 +361,8 @@ try:
 except HookloopError as error:
     print(error)
 write(11)
-records.flush()
-records.close()
+log.flush()
+log.close()
 print("ended")
 """
 
@@ -387,8 +403,9 @@ def test_the_snapshots_of_a_run_that_is_overwritten_are_kept_where_no_resume_fin
 
 def test_a_metric_that_is_called_like_a_counter_does_not_take_its_place(tmp_path):
     run = at(3, epoch=1)
-    records = Records(tmp_path)
-    records.write_metrics(run, {"step": 7.0, "time": 8.0, "val/epoch": 9.0})
+    log = rows_of(tmp_path)
+    log.add(run, {"step": 7.0, "time": 8.0, "val/epoch": 9.0})
+    log.close()
     (row,) = read_metrics(tmp_path / "metrics.jsonl")
     assert (row["step"], row["epoch"], row["logged/step"], row["logged/time"], row["val/epoch"]) == (3, 1, 7, 8, 9)
     assert row["time"] > 1e9

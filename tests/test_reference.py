@@ -51,7 +51,7 @@ HOOKS = {
     " on_test_end(run) on_predict_start(run) on_predict_batch_start(run,batch)"
     " on_predict_batch_end(run,batch,output) on_predict_end(run)",
     "boundary": "on_metrics(run,metrics) decide(run) persist(run) report(run)",
-    "log": "log_text(run,name,text) log_image(run,name,image) log_figure(run,name,figure)"
+    "log": "write_rows(run,rows) log_text(run,name,text) log_image(run,name,image) log_figure(run,name,figure)"
     " log_histogram(run,name,values) log_artifact(run,name,path)",
     "checkpoint": "on_checkpoint_save(run,checkpoint) on_checkpoint_saved(run,path) on_checkpoint_load(run,checkpoint)"
     " on_checkpoint_loaded(run,path)",
@@ -60,7 +60,8 @@ HOOKS = {
 }
 ENDING = {"on_run_end", "on_exception", "on_fit_end"}
 CHAINS = {"prepare_model", "prepare_loader", "prepare_optimizer", "transfer_batch", "transform_loss"}
-FIRST_WORD = {"event": "Fires", "ending": "Fires", "collect": "Asks", "chain": "Passes", "around": "Runs"}
+TELLS = ("event", "deferred", "ending")
+FIRST_WORD = dict.fromkeys(TELLS, "Fires") | {"collect": "Asks", "chain": "Passes", "around": "Runs"}
 
 every_hook = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS.keys())
 
@@ -83,6 +84,7 @@ def test_the_kinds_are_those_of_the_contract():
     kinds = {name: spec.kind for name, spec in SPECS.items()}
     assert {name for name, kind in kinds.items() if kind == "ending"} == ENDING
     assert {name for name, kind in kinds.items() if kind == "chain"} == CHAINS
+    assert [name for name, kind in kinds.items() if kind == "deferred"] == ["write_rows"]
     assert {name for name, kind in kinds.items() if kind == "around"} == {n for n in SPECS if n.startswith("run_")}
     assert {name for name, kind in kinds.items() if kind == "collect"} == {n for n in SPECS if n.startswith("provide_")}
 
@@ -117,7 +119,7 @@ def test_a_hook_is_documented_in_the_one_grammar(spec):
 def test_what_a_hook_says_of_ranks_and_results_is_what_it_declares(spec):
     facts = parse(spec.doc).facts
     assert facts["Ranks"].startswith("rank 0" if spec.scope == "rank0" else "all")
-    returns_nothing = spec.kind in ("event", "ending")
+    returns_nothing = spec.kind in TELLS
     assert (facts["Returns"] == "nothing.") == returns_nothing
     assert spec.signature.endswith("-> None") == returns_nothing
     assert ("None to leave it as it is" in facts["Returns"]) == (spec.kind == "chain")

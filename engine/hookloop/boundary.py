@@ -19,7 +19,6 @@ from hookloop.scheduling import advance, follow, note
 
 if TYPE_CHECKING:
     from hookloop.manager import Hooks
-    from hookloop.records import Records
     from hookloop.run import Run
 
 Agree = Callable[[Control], None]
@@ -38,7 +37,6 @@ class Boundary:
     def __init__(
         self,
         hooks: Hooks,
-        records: Records,
         *,
         log_every: Interval,
         validate_every: Interval | None,
@@ -46,7 +44,6 @@ class Boundary:
         max_seconds: float | None = None,
     ) -> None:
         self.hooks = hooks
-        self.records = records
         self.log_trigger = Trigger(log_every)
         self.logs_every_step = log_every == Interval(1, "step")
         self.validate_trigger = Trigger(validate_every) if validate_every is not None else None
@@ -186,7 +183,7 @@ class Boundary:
         run.metrics.update(metrics)
         if self.follows:
             note(run.schedules, metrics)
-        self.records.write_metrics(run, metrics)
+        run.rows.add(run, metrics)
         if self.hooks.on_metrics:
             self.hooks.on_metrics(run, metrics)
 
@@ -218,11 +215,7 @@ class Boundary:
                 hooks.on_stop_requested(run, control.stop_reason)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return when what was last due, whether a validation is owed, and where in an epoch this is.
-
-        A snapshot says how many rows of the log belong to it: they are on file when it is.
-        """
-        self.records.flush()
+        """Return when what was last due, whether a validation is owed, and where in an epoch this is."""
         validate = None if self.validate_trigger is None else self.validate_trigger.state_dict()
         return {
             "log": self.log_trigger.state_dict(),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Callable
-from threading import Event, Lock, Thread
+from threading import Event, RLock, Thread
 from time import monotonic
 from typing import Any
 
@@ -30,7 +30,7 @@ class Bursts:
         self.wait_seconds = wait_seconds
         self._rows: deque[Any] = deque()
         self._due = 0.0
-        self._writing = Lock()
+        self._writing = RLock()  # as what is told of rows may flush
         self._thread: Thread | None = None
         self._watched = False
         self._kept_back, self._closed = Event(), Event()

@@ -73,10 +73,10 @@ def freeze(
             call = chained(plain, supervisor)
         case "ending":
             call = ending(hook, plain, supervisor)
-        case "event" if not wrappers:
+        case "event" | "deferred" if not wrappers:
             tell = {1: told, 2: told_both}.get(len(parameters), told_more)
             call = plain[0][0] if engine_alone else tell(plain, supervisor)
-        case "event" | "collect":
+        case "event" | "deferred" | "collect":
             call = gathered(plain, supervisor)
     around = wrapped_ending if info.kind == "ending" else wrapped
     for function, timing in reversed(wrappers):

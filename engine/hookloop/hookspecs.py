@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from hookloop.markers import hookspec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, MutableMapping
+    from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
     from pathlib import Path
     from typing import Any
 
@@ -1147,7 +1147,31 @@ class BoundaryHooks:
 
 
 class LogHooks:
-    """What is logged beside numbers. Where no plugin implements a hook, nothing of the kind is computed."""
+    """What is logged: rows of numbers, and what no number says, which is not computed where no plugin takes it."""
+
+    @hookspec("deferred", scope="rank0")
+    def write_rows(self, run: Run, rows: Sequence[Mapping[str, float]]) -> None:
+        """Fires when rows of metrics are to be written, after they were written to `metrics.jsonl`.
+
+        How often: at a logging boundary, right before `on_metrics`; where these follow each other fast, ten times a
+            second, with the rows of all that were passed. At least once more before a checkpoint, and before the run
+            ends; at any time when a plugin calls `run.flush_rows()`.
+        Already true: each row has `step`, `epoch` and `time`, in seconds since 1970, and the metrics by their names;
+            they come in order, each once. `run` may be some steps further: this may be called on another thread while
+            the training goes on, but never twice at once.
+        May change: nothing, and rows may be kept. What is raised is raised in the training soon after.
+        Returns: nothing.
+        Ranks: rank 0 only; no collective calls here.
+        Since: 0.1
+
+        Example::
+
+            @hookimpl
+            def write_rows(self, run, rows):
+                with (run.directory / "losses.txt").open("a") as file:
+                    for row in rows:
+                        print(row["step"], row.get("train/loss"), file=file)
+        """
 
     @hookspec("event", scope="rank0")
     def log_text(self, run: Run, name: str, text: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from hookloop.calling import Timing
+from hookloop.calling import Postponed, Timing
 from hookloop.control import Skip
 from hookloop.dispatch import Implementation, call_order, freeze
 from hookloop.errors import PluginConfigError, PluginHookError
@@ -68,6 +68,7 @@ class PluginManager:
     def __init__(self, specifications: Sequence[type], *, order: Sequence[str] = (), rank: int = 0) -> None:
         self.hooks = make_hooks(specifications)
         self.failures: list[Failure] = []
+        self.postponed = Postponed(self)
         self._specifications = tuple(specifications)
         self._infos = hook_infos(specifications)
         self._order = tuple(order)
@@ -140,6 +141,7 @@ class PluginManager:
     def state_dict(self, *, step: int = 0, plain: bool = False) -> dict[str, dict[str, Any]]:
         """Return ``{instance: {"version": ..., "state": ...}}`` of each plugin with a state; *step* is for errors.
 
+        Call `run.flush_rows` first: what a plugin says of rows holds for those that it was given.
         Where it is to be saved (*plain*), a state that could not be loaded again is an error now, when something can be
         done about it.
         """
@@ -238,7 +240,8 @@ class PluginManager:
             here = info.scope == "all" or self._rank == 0
             implementations = self.implementations(name) if here else []
             parameters = specification.argnames + specification.kwargnames
-            setattr(self.hooks, name, freeze(name, info, parameters, implementations, self))
+            supervisor = self.postponed if info.kind == "deferred" else self
+            setattr(self.hooks, name, freeze(name, info, parameters, implementations, supervisor))
 
 
 def has_state(loaded: LoadedPlugin) -> bool:

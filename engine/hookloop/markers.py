@@ -12,7 +12,7 @@ F = TypeVar("F", bound=Callable[..., object])
 
 PROJECT = "hookloop"
 
-Kind = Literal["event", "ending", "collect", "chain", "around"]
+Kind = Literal["event", "deferred", "ending", "collect", "chain", "around"]
 Scope = Literal["all", "rank0"]
 
 hookimpl = pluggy.HookimplMarker(PROJECT)
@@ -23,9 +23,10 @@ _pluggy_hookspec = pluggy.HookspecMarker(PROJECT)
 class HookInfo:
     """What a specification says of its hook beyond its arguments.
 
-    ``kind`` is how results travel: an ``event`` tells, an ``ending`` tells every plugin in reverse order whatever
-    fails, ``collect`` gathers one result a plugin, a ``chain`` hands each plugin what the one before it returned,
-    ``around`` takes the first result that is not None. ``scope`` is which ranks call it.
+    ``kind`` is how results travel: an ``event`` tells; a ``deferred`` one tells all, perhaps on another thread, and
+    what they raise is raised on the training's; an ``ending`` tells every plugin in reverse order whatever fails;
+    ``collect`` gathers one result a plugin; a ``chain`` hands each plugin what the one before it returned; ``around``
+    takes the first result that is not None. ``scope`` is which ranks call it.
     """
 
     kind: Kind

@@ -23,6 +23,7 @@ from hookloop.plan import Plan
 from hookloop.records import Records
 from hookloop.result import Result
 from hookloop.resume import Continuation, Origin, Resume
+from hookloop.row_log import RowLog
 from hookloop.run import Run, Stage
 from hookloop.topology import Topology, find_topology, shared_group
 
@@ -71,11 +72,13 @@ def open_session(
     wish = Wish(options, command, resume, None if adds_to is None else adds_to.directory)
     placement = place_run(wish, topology, group)
     control = Control(shared=topology.world_size > 1)
+    records = Records(placement.directory, writes=topology.rank == 0)
     run = Run(
         config=options,
         settings=resolved(plan),
         plugins=plugins,
         store=MetricStore(),
+        rows=RowLog(records, plugins),
         control=control,
         clock=clock,
         directory=placement.directory,
@@ -83,9 +86,8 @@ def open_session(
         world_size=topology.world_size,
     )
     run.host_group = group
-    records = Records(placement.directory, writes=topology.rank == 0)
     evaluation = Evaluation(plugins.hooks)
-    loop = make_loop(plugins.hooks, records, options, evaluation)
+    loop = make_loop(plugins.hooks, options, evaluation)
     if adds_to is not None:
         run.load_counters(adds_to.state["counters"])
     if placement.begins:
@@ -105,11 +107,10 @@ def open_session(
     )
 
 
-def make_loop(hooks: Hooks, records: Records, options: RunOptions, evaluation: Evaluation) -> Loop:
+def make_loop(hooks: Hooks, options: RunOptions, evaluation: Evaluation) -> Loop:
     """Return the loop of a run with *options*."""
     boundary = Boundary(
         hooks,
-        records,
         log_every=options.log_every,
         validate_every=options.validate_every,
         max_seconds=options.max_seconds,

@@ -6,22 +6,16 @@ import errno
 import json
 import logging
 import os
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from hookloop.bursts import Bursts
 from hookloop.errors import ConfigError, HookloopError
 from hookloop.json_rows import encode_row, from_json, to_json
 
-if TYPE_CHECKING:
-    from hookloop.run import Run
-
 log = logging.getLogger("hookloop")
 
-COUNTERS = ("step", "epoch", "time")
 CONFIG, RECORD, METRICS, LATEST = "config.toml", "run.json", "metrics.jsonl", "latest"
 
 
@@ -115,8 +109,6 @@ class Records:
         self.directory = directory
         self.writes = writes
         self._metrics: int | None = None
-        self._rows = Bursts(self._append)
-        self._told = False  # that the log cannot be written, which all that comes to the run's end is not to say again
         self._facts: dict[str, Any] = {}
 
     def write_config(self, text: str) -> None:
@@ -130,47 +122,22 @@ class Records:
         if self.writes:
             replace_file(self.directory / RECORD, json.dumps(to_json(self._facts), indent=2) + "\n")
 
-    def write_metrics(self, run: Run, metrics: Mapping[str, float]) -> None:
-        """Append one row to ``metrics.jsonl``: at once, or together with those of the next tenth of a second.
+    def append(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Append *rows* to ``metrics.jsonl``, a line each.
 
         Whole lines go to a file that is opened for appending. Where a kill tears the last one, `read_metrics` leaves it
         out, and a resumed run cuts it off.
         JSON has no NaN and no infinity; they are written as the strings ``"NaN"``, ``"Infinity"``, ``"-Infinity"``,
-        which ``float()`` reads. A metric that is called like a counter is ``logged/step`` and so on.
+        which ``float()`` reads.
+        Raises HookloopError where there is no room; then the file has the first rows, as many as there was room for.
         """
-        row = {"step": run.step, "epoch": run.epoch, "time": time.time(), **metrics}
-        if len(row) != len(metrics) + len(COUNTERS):
-            row = {"step": run.step, "epoch": run.epoch, "time": time.time(), **beside_counters(metrics)}
-        run.history.append(row)
-        if self.writes and not self._told:
-            try:
-                self._rows.add(row)
-            except HookloopError:
-                self._told = True
-                raise
-
-    def flush(self) -> None:
-        """Write the rows of ``metrics.jsonl`` that wait: before a snapshot counts them, and before anybody reads.
-
-        Raises HookloopError where that cannot be, unless it was raised for these rows before.
-        """
-        if not self._told:
-            try:
-                self._rows.flush()
-            except HookloopError:
-                self._told = True
-                raise
-
-    def _append(self, rows: list[Mapping[str, float]]) -> None:
         path = self.directory / METRICS
-        lines = [encode_row(row) + b"\n" for row in rows]
         try:
             if self._metrics is None:
                 drop_torn_line(path)
                 self._metrics = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-            append_lines(self._metrics, lines)
+            append_lines(self._metrics, [encode_row(row) + b"\n" for row in rows])
         except OSError as error:
-            del rows[: len(rows) - len(lines)]
             way_out = "When that is mended, --resume goes on from the last snapshot."
             raise HookloopError(f"{path} cannot be written: {error.strerror}. {way_out}") from error
 
@@ -198,18 +165,14 @@ class Records:
         return self._facts
 
     def close(self) -> None:
-        """Close the log, with every row in it."""
-        try:
-            self.flush()
-        finally:
-            self._rows.close()
-            if self._metrics is not None:
-                os.close(self._metrics)
-                self._metrics = None
+        """Close the log."""
+        if self._metrics is not None:
+            os.close(self._metrics)
+            self._metrics = None
 
 
-def append_lines(file: int, lines: list[bytes]) -> None:
-    """Append *lines*; where there is no room, those that fit, which are taken out of the list, and raise OSError."""
+def append_lines(file: int, lines: Sequence[bytes]) -> None:
+    """Append *lines*; where there is no room, those that fit, and raise OSError."""
     data, written = b"".join(lines), 0
     try:
         while written < len(data):
@@ -217,13 +180,7 @@ def append_lines(file: int, lines: list[bytes]) -> None:
     except OSError:
         whole = data.rfind(b"\n", 0, written) + 1
         os.ftruncate(file, os.fstat(file).st_size - (written - whole))
-        del lines[: data.count(b"\n", 0, whole)]
         raise
-
-
-def beside_counters(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Return *metrics* with other names for those that are called like a counter."""
-    return {f"logged/{name}" if name in COUNTERS else name: value for name, value in metrics.items()}
 
 
 def drop_torn_line(path: Path) -> None:

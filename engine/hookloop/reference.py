@@ -49,6 +49,7 @@ or an earlier hook sets.
 | kind | how results travel |
 |---|---|
 | event | Told to every plugin in order; return values are ignored. |
+| deferred | Told to every plugin, perhaps some later and on another thread; an error is raised on the training's. |
 | ending | Told to every plugin in reverse order, even when some of them fail; their errors are raised together. |
 | collect | Each plugin returns its part, or None for nothing; the parts are joined. |
 | chain | Each plugin gets what the one before returned. Returning None leaves the value unchanged. |
@@ -161,7 +162,8 @@ report                                rank 0
 ```
 
 Whenever somebody calls `run.log_text` and the like, on rank 0: `log_text`, `log_image`, `log_figure`, `log_histogram`,
-`log_artifact`.
+`log_artifact`. Also on rank 0, and right before `on_metrics` or up to a tenth of a second later, but always before a
+checkpoint and the end: `write_rows`.
 """
 
 ENDS = """\

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hookloop.manager import PluginManager
     from hookloop.metrics import Gauge, MetricStore
     from hookloop.options import RunOptions
+    from hookloop.row_log import RowLog
     from hookloop.scheduling import Schedule
     from hookloop.sources import Source
     from hookloop.task import Task
@@ -88,6 +89,7 @@ class Run:
         "precision",
         "rank",
         "resumed_from",
+        "rows",
         "samples",
         "schedules",
         "settings",
@@ -107,6 +109,7 @@ class Run:
         settings: Mapping[str, Any],
         plugins: PluginManager,
         store: MetricStore,
+        rows: RowLog,
         control: Control,
         clock: Callable[[], float],
         directory: Path,
@@ -117,6 +120,7 @@ class Run:
         self.settings = settings
         self.plugins = plugins
         self.store = store
+        self.rows = rows
         self.control = control
         self.clock = clock
         self.directory = directory
@@ -246,6 +250,13 @@ class Run:
         give a mean. A boundary that nothing else makes due is not made due by this.
         """
         self.store.gauges.append(read)
+
+    def flush_rows(self) -> None:
+        """Have every row that was logged in ``metrics.jsonl``, and with the plugins that implement ``write_rows``.
+
+        Rows that come fast wait a tenth of a second. It is done before the state of a run is taken, and at its end.
+        """
+        self.rows.flush()
 
     def rehearse(self) -> AbstractContextManager[Iterator[Any]]:
         """Return a context whose value gives training batches, and after which everything is as if it had never been.

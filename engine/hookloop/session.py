@@ -111,11 +111,11 @@ def fit(session: Session) -> None:
             set_rng_state(session.left.rng, run.device)
         hooks.run_fit(run)
         run.control.hold()
-        session.records.flush()
+        run.flush_rows()
         run.outcome = run.outcome or "completed"
     except BaseException as raised:
         run.control.hold()
-        error = tell(session, explained(raised))
+        error = guarded(run, tell(session, explained(raised)), run.flush_rows)
     error = guarded(run, error, hooks.on_fit_end, run)
     run.batches = iter(())  # lets go of the loader's workers, also where the epoch was left in the middle
     if error is not None:
@@ -146,7 +146,7 @@ def finish(session: Session, error: BaseException | None) -> BaseException | Non
     What an ending hook raises never hides why the run ended: the first error stays, the others are notes on it.
     """
     run, hooks = session.run, session.run.plugins.hooks
-    error = guarded(run, error, session.records.flush)
+    error = guarded(run, error, run.flush_rows)
     if error is not None:
         tell(session, error)
     first = error
@@ -155,7 +155,7 @@ def finish(session: Session, error: BaseException | None) -> BaseException | Non
         run.outcome = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
     if session.begins:
         error = guarded(run, error, write_end, session, error)
-    session.records.close()
+    run.rows.close()
     session.told = None
     return error
 

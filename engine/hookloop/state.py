@@ -25,8 +25,10 @@ PARTS = ("format", "counters", "model", "optimizers", "schedules", "plugins", "r
 def run_state(run: Run, *, plain: bool = False) -> dict[str, Any]:
     """Return the state of *run* at a step boundary; where it is to be saved (*plain*), nothing that needs pickled code.
 
-    Raises PluginHookError for a plugin whose state is not plain then.
+    What the state says of rows that were logged, and what plugins say of them, holds for those that were handed over,
+    so all of them are. Raises PluginHookError for a plugin whose state is not plain then.
     """
+    run.flush_rows()
     return {
         "format": FORMAT,
         "counters": run.counters(),

@@ -1029,7 +1029,22 @@ def test_report_is_last_at_every_boundary(tiny_run, hook_recorder):
     assert [names[i - 1] for i, name in enumerate(names) if name == "report"] == ["persist"] * 3
 
 
-# what is logged beside numbers: each reaches the plugins that take it, and is not computed where nobody does
+# what is logged
+
+
+def test_write_rows_gives_the_rows_of_the_log_on_rank_0(tiny_run):  # tests/test_row_log.py has the rest
+    given = []
+
+    def write_rows(self, run, rows):
+        given.append(([*rows], run.history[: len(rows)]))
+
+    tiny_run([plugin(write_rows)], epochs=1, steps=2, log_every="10 steps")
+    ((rows, history),) = given
+    assert rows == history
+    assert [sorted(row) for row in rows] == [["epoch", "step", "time", "train/loss", "val/loss"]]
+
+
+# beside numbers: each reaches the plugins that take it, and is not computed where nobody does
 
 
 def logged(tiny_run, hook, value):

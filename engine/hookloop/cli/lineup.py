@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from hookloop.build import find_device
 from hookloop.builtin import active
@@ -14,7 +13,6 @@ from hookloop.loading import LoadedPlugin
 from hookloop.manager import PluginManager
 from hookloop.opening import make_loop
 from hookloop.options import RunOptions
-from hookloop.records import Records
 
 
 def complete(
@@ -26,6 +24,6 @@ def complete(
     # Which metrics there are makes no difference to who is called, only whether there are any.
     metrics: Mapping[str, Metric] = {"any": Accuracy()} if has_metrics else {}
     evaluation = Evaluation(manager.hooks)
-    loop = make_loop(manager.hooks, Records(Path(), writes=False), options, evaluation)
+    loop = make_loop(manager.hooks, options, evaluation)
     manager.register(*active.workers(options, find_device(options.device, 0), metrics, loop, evaluation))
     return manager

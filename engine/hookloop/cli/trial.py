@@ -25,7 +25,9 @@ from hookloop.manager import PluginManager
 from hookloop.metrics import MetricStore
 from hookloop.options import RunOptions
 from hookloop.plan import Plan, spec_parameters
+from hookloop.records import Records
 from hookloop.rng import seed_everything
+from hookloop.row_log import RowLog
 from hookloop.run import Run
 from hookloop.task import LOADERS
 
@@ -187,12 +189,14 @@ def manager_of(plugins: Sequence[LoadedPlugin], order: Sequence[str]) -> PluginM
 
 def bare_run(options: RunOptions, plugins: PluginManager) -> Run:
     """Return a run to build for, in a directory that nobody makes."""
+    directory = Path(options.run_dir or Path(options.runs_dir) / options.name)
     return Run(
         config=options,
         settings={},
         plugins=plugins,
         store=MetricStore(),
+        rows=RowLog(Records(directory, writes=False), plugins),
         control=Control(),
         clock=time.monotonic,
-        directory=Path(options.run_dir or Path(options.runs_dir) / options.name),
+        directory=directory,
     )

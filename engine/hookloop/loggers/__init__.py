@@ -1,6 +1,5 @@
 """For plugins that log elsewhere: one row a step, who hands it over and when, and a run of a service to log to."""
 
-from hookloop.bursts import Bursts
 from hookloop.json_rows import encode_row, to_json
 from hookloop.loggers.groups import named_groups
 from hookloop.loggers.rows import COUNTERS, Row, Rows, column
@@ -9,7 +8,6 @@ from hookloop.loggers.worker import Worker
 
 __all__ = [
     "COUNTERS",
-    "Bursts",
     "LogSession",
     "Row",
     "Rows",

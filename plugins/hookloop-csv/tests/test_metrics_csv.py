@@ -249,6 +249,7 @@ class SaveAfterFirstEpoch:
     @hookimpl
     def persist(self, run):
         if run.epoch == 1 and self.state is None:
+            run.flush_rows()
             model = {name: each.clone() for name, each in run.model.state_dict().items()}
             plugins = json.loads(json.dumps(run.plugins.state_dict()))
             self.state = {"counters": run.counters(), "model": model, "plugins": plugins}

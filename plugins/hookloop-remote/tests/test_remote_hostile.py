@@ -399,7 +399,7 @@ def test_a_ctrl_c_while_the_last_rows_are_delivered_ends_the_thread(server, tmp_
     config = Remote.Config(url=server.url, drain_seconds=30)
     outbox = Outbox(tmp_path / "remote" / "remote", config, name="n", instance="remote", url=server.url)
     outbox.open(anew=True, resumed_at=None)
-    outbox.put("train", Place(1, 0), {"a": 1.0})
+    outbox.put("train", (Place(1, 0), {"a": 1.0}, time.time()))
     server.wait_for(lambda: server.requests)
     began = time.monotonic()
     timer = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])

@@ -31,13 +31,15 @@ def outbox(tmp_path, server):
     made.close()
 
 
+def logged(step):
+    return Place(step, 0), {"train/loss": 0.123, "train/accuracy": 0.5, "lr/0": 0.1}, time.time()
+
+
 def test_of_rows_that_come_together_a_full_disk_keeps_the_first(outbox, caplog):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
     try:
-        for step in range(9):
-            outbox.put("train", Place(step, 0), {"train/loss": 0.5})
-        outbox.flush()
+        outbox.put("train", *(logged(step) for step in range(9)))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     (queue,) = outbox.directory.glob("queue-*")
@@ -49,15 +51,14 @@ def test_of_rows_that_come_together_a_full_disk_keeps_the_first(outbox, caplog):
 
 
 def test_a_row_costs_the_training_thread_microseconds_while_the_server_hangs(outbox):
-    metrics = {"train/loss": 0.123, "train/accuracy": 0.5, "lr/0": 0.1}
     began = time.thread_time()
     for step in range(2000):
-        outbox.put("train", Place(step, 0), metrics)
+        outbox.put("train", logged(step))
     assert (time.thread_time() - began) / 2000 < 100e-6
 
 
 def test_a_server_that_hangs_costs_next_to_no_cpu_time(outbox):
-    outbox.put("train", Place(1, 0), {"a": 1.0})
+    outbox.put("train", logged(1))
     began, cpu = time.monotonic(), time.process_time()
     time.sleep(1)
     assert (time.process_time() - cpu) / (time.monotonic() - began) < 0.03

@@ -198,6 +198,7 @@ def is_inside(path: Path | None, directory: Path) -> bool:
 
 def own_state(run: Run) -> dict[str, Any]:
     """Return what this process can tell of the state without asking another."""
+    run.flush_rows()
     return {
         "counters": run.counters(),
         "model": run.model.state_dict(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import model_validator
@@ -38,7 +38,8 @@ class MetricsCsv:
 
         every: Interval | None = None
         """How often to write a row, such as `50 steps` or `1 epoch`; without it, whenever metrics are logged, which
-        `run.log_every` says. A row has the newest values since the last one. When there are none, it waits for them."""
+        `run.log_every` says; `1 step` is the same. A row has the newest values since the last one. When there are none,
+        it waits for them."""
 
         separator: Separator = ","
         """What stands between two values: one character."""
@@ -56,6 +57,9 @@ class MetricsCsv:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.rows: StepRows | EpochRows = StepRows(config)
+        takes_all = config.layout == "steps" and self.rows.every is None
+        # Of two ways to the same file; and a hook without work costs each step.
+        vars(self).update(dict.fromkeys(("report",) if takes_all else ("write_rows", "on_epoch_end")))
         self.saved: Mapping[str, Any] | None = None
 
     @hookimpl
@@ -72,6 +76,19 @@ class MetricsCsv:
         if run.rank == 0:
             # A state of the other layout is of no use here; a file of it is an error that says so.
             self.rows.start(run, saved if saved is not None and saved["layout"] == self.config.layout else None)
+
+    @hookimpl
+    def write_rows(self, run: Run, rows: Sequence[Mapping[str, float]]) -> None:
+        """Write all rows that were logged."""
+        if run.rank == 0 and isinstance(self.rows, StepRows):
+            self.rows.write_all(run, rows)
+
+    @hookimpl
+    def on_epoch_end(self, run: Run) -> None:
+        """Have the row of an epoch's last step count the epoch."""
+        if run.rank == 0 and isinstance(self.rows, StepRows):
+            run.flush_rows()
+            self.rows.end_epoch(run)
 
     @hookimpl
     def report(self, run: Run) -> None:

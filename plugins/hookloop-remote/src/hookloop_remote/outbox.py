@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import logging
-import time
 import uuid
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hookloop.loggers import Bursts, encode_row
+from hookloop.loggers import encode_row
 from hookloop_remote.options import make_backoff, make_poster, make_wire
 from hookloop_remote.queues import open_queues
-from hookloop_remote.rows import Counts, Place, decode, digest, place_of, row_id, run_id
+from hookloop_remote.rows import Counts, Logged, Place, decode, digest, place_of, row_id, run_id
 from hookloop_remote.sender import Sender, Tally
 from hookloop_remote.spool import Spool
 
@@ -42,7 +41,6 @@ class Outbox:
         self.evaluation = uuid.uuid4().hex[:8]
         self.sender: Sender | None = None
         self._spools: list[Spool] = []
-        self._bursts = Bursts(self._append)
         self._known: dict[str, bytes] = {}
         self._said = False
 
@@ -90,19 +88,12 @@ class Outbox:
         where = None if row is None else place_of(row, self.run)
         return row if where is not None and where > place else None
 
-    def put(self, stage: str, place: Counts, metrics: Mapping[str, float]) -> None:
-        """Take a row; one that comes fast waits in memory for `flush`, or a tenth of a second."""
+    def put(self, stage: str, *rows: Logged) -> None:
+        """Take *rows*: when this returns, they are on disk, or counted as dropped."""
         if self.sender is None:
-            self.dropped += 1
-        else:
-            self._bursts.add((stage, place, metrics, time.time()))
-
-    def flush(self) -> None:
-        """Have all rows in the queue on disk."""
-        self._bursts.flush()
-
-    def _append(self, rows: Sequence[tuple[str, Counts, Mapping[str, float], float]]) -> None:
-        lines = [line for row in rows if (line := self._line(*row))]
+            self.dropped += len(rows)
+            return
+        lines = [line for row in rows if (line := self._line(stage, *row))]
         kept = self._keep(lines)
         self.dropped += len(lines) - kept
 
@@ -141,8 +132,6 @@ class Outbox:
 
     def close(self) -> None:
         """Deliver what is left, as long as that is of use, and say what became of the rows."""
-        self.flush()
-        self._bursts.close()
         sender, self.sender = self.sender, None
         try:
             if sender is not None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
@@ -12,7 +13,7 @@ from hookloop_remote.endpoint import parse_url
 from hookloop_remote.options import check_headers, check_url, check_value, make_poster
 from hookloop_remote.outbox import Outbox
 from hookloop_remote.queues import folder_of
-from hookloop_remote.rows import Chooser, Counts, Format, Layout, Place
+from hookloop_remote.rows import Chooser, Counts, Format, Layout, Place, metrics_of
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -99,8 +100,8 @@ class Remote:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.every = KERAS_EVERY if config.layout == "keras" and config.every is None else config.every
-        if self.every is None:
-            vars(self)["decide"] = None  # each row is sent as it comes, and a hook without work costs each step
+        # Each row is sent as it is, or one of the newest values; and a hook without work costs each step.
+        vars(self).update(dict.fromkeys(("on_metrics", "decide") if self.every is None else ("write_rows",)))
         self.reset()
 
     def reset(self) -> None:
@@ -179,38 +180,40 @@ class Remote:
         self.outbox.open(anew=anew, resumed_at=resumed_at)
 
     @hookimpl
-    def on_metrics(self, run: Run, metrics: Mapping[str, float]) -> None:
-        """Put a row into the queue, or collect the newest values until one is due."""
+    def write_rows(self, rows: Sequence[Mapping[str, float]]) -> None:
+        """Put all rows that were logged into the queue."""
         if self.outbox is None:
             return
-        chosen = metrics if self.chooser.takes_all else self.chooser.choose(metrics)
-        if self.trigger is None:
-            self.put(run, chosen)
-        else:
-            self.collected.update(chosen)
+        chosen = []
+        for row in rows:
+            metrics = self.chooser.choose(metrics_of(row))
+            if metrics:
+                chosen.append((self.place(int(row["step"]), int(row["epoch"])), metrics, row["time"]))
+        self.outbox.put(self.stage, *chosen)
+
+    @hookimpl
+    def on_metrics(self, metrics: Mapping[str, float]) -> None:
+        """Collect the newest values until a row is due."""
+        if self.outbox is not None:
+            self.collected.update(self.chooser.choose(metrics))
 
     @hookimpl(tryfirst=True)
     def decide(self, run: Run) -> None:
         """Put a row into the queue if it is time to, before anyone saves the step."""
-        trigger = self.trigger
-        if trigger is None:
-            return
-        epoch_ended = run.epoch != self.epoch
+        trigger, epoch_ended = self.trigger, run.epoch != self.epoch
         self.epoch = run.epoch
-        if trigger.due_at_epoch(run) if epoch_ended else trigger.due(run):
+        # An evaluation on its own has no intervals: what it came to is due.
+        if trigger is None or (trigger.due_at_epoch(run) if epoch_ended else trigger.due(run)):
             self.due = True
-        if self.due and self.collected:
+        if self.due and self.collected and self.outbox is not None:
             collected, self.collected, self.due = self.collected, {}, False
-            self.put(run, collected)
+            self.outbox.put(self.stage, (self.place(run.step, run.epoch), collected, time.time()))
 
-    def put(self, run: Run, metrics: Mapping[str, float]) -> None:
-        """Put a row into the queue; several of one boundary are told apart by a number."""
-        if self.outbox is None or not metrics:
-            return
-        step, epoch, nth = self.last
-        same = step == run.step and epoch == run.epoch
-        self.last = (run.step, run.epoch, nth + 1 if same else 0)
-        self.outbox.put(self.stage, self.last, metrics)
+    def place(self, step: int, epoch: int) -> Counts:
+        """Return the place of the next row; several of one boundary are told apart by a number."""
+        last_step, last_epoch, nth = self.last
+        self.last = (step, epoch, nth + 1 if (last_step, last_epoch) == (step, epoch) else 0)
+        return self.last
 
     @hookimpl
     def on_run_end(self) -> None:
@@ -223,8 +226,6 @@ class Remote:
         """Return what was collected, when the next row is due, and the place of the newest one."""
         if self.saved is not None:
             return dict(self.saved)
-        if self.outbox is not None:
-            self.outbox.flush()
         return {
             "collected": dict(self.collected),
             "due": self.due,
