@@ -47,6 +47,18 @@ def test_the_rate_of_steps_slower_than_the_window_is_known():
     assert pace.per_second() == pytest.approx(1 / 30)
 
 
+def test_looking_again_before_another_step_is_complete_changes_nothing():
+    pace, other = Pace(), Pace()
+    for each in (pace, other):
+        steps_at(each, 1.0, 2.0)
+    pace.mark(2, 2.9)
+    pace.mark(1, 2.95)
+    for each in (pace, other):
+        each.mark(3, 3.0)
+    assert pace.per_second() == other.per_second() == 1.0
+    assert pace.seconds_left(4, 3.0) == other.seconds_left(4, 3.0) == 4.0
+
+
 def test_a_pause_does_not_slow_the_rate():
     pace = Pace()
     steps_at(pace, 1.0, 2.0)

@@ -73,6 +73,37 @@ Engine(task, loss="mse", optimizer="sgd", plugins=["progress"], **run).fit()
     assert len(done.stderr) < 1000
 
 
+class WhoReports:
+    """Notes who has steps reported after each."""
+
+    def __init__(self):
+        self.chains = []
+
+    @hookimpl
+    def on_step_end(self, run):
+        self.chains.append(run.plugins.chain("report"))
+
+
+@pytest.mark.parametrize(("style", "after"), [("lines", ["progress"]), ("rich", [])])
+def test_bars_look_for_themselves_and_cost_a_step_nothing_after_the_first(tmp_path, style, after):
+    who = WhoReports()
+    result = fit(tmp_path, who, options={"style": style}, batches=3, max_epochs=2)
+    assert who.chains == [["progress"], *[after] * 5]
+    assert ("report" in result.plugin_seconds["progress"]) is True
+
+
+def test_a_plugin_that_showed_bars_shows_lines_in_the_next_run(tmp_path, capfd):
+    plugin = Progress(Progress.Config(style="rich", summary=False))
+    batch = (torch.ones(2, 4), torch.ones(2, 1))
+    for number, style in enumerate(["rich", "lines", "rich"]):
+        plugin.config = plugin.config.model_copy(update={"style": style})
+        capfd.readouterr()
+        run = {"loss": "mse", "optimizer": "sgd", "run_dir": tmp_path / str(number), "max_epochs": 2}
+        Engine(SupervisedTask(torch.nn.Linear(4, 1), [batch] * 3), plugins=[plugin], **run).fit()
+        err = capfd.readouterr().err
+        assert ("step=3/6 epoch=1/2" in err, "100%" in err) == (style == "lines", style == "rich")
+
+
 def test_lines_come_by_the_clock_of_the_run(tmp_path, capfd):
     clock = Moving()
     options = {"interval_seconds": 20, "summary": False}

@@ -1,9 +1,19 @@
 """What is shown at each moment of a real run, with a clock that moves by half a second a batch."""
 
+import pytest
 import torch
 
 from hookloop import Engine, SkipStep, SupervisedTask, hookimpl
 from hookloop_progress.view import shown
+
+
+@pytest.fixture(params=["lines", "rich"], autouse=True)
+def style(request, monkeypatch):
+    """Have steps reported, and have them found by who looks: what there is to see is the same."""
+    monkeypatch.setitem(OPTIONS, "style", request.param)
+
+
+OPTIONS = {}
 
 
 class Clock:
@@ -64,7 +74,7 @@ def watch(tmp_path, train, *extra, val=None, command="fit", resume=None, **optio
         SupervisedTask(torch.nn.Linear(3, 1), train, val=val, test=val),
         loss="mse",
         optimizer=("sgd", {"lr": 0.01}),
-        plugins=[("progress", {"style": "lines"}), watcher, *extra],
+        plugins=[("progress", OPTIONS), watcher, *extra],
         clock=clock,
         run_dir=tmp_path / "run",
         overwrite=True,

@@ -27,22 +27,38 @@ class Pace:
         self._recent: deque[Mark] = deque()
 
     def mark(self, count: int, now: float) -> None:
-        """Note that *count* things are complete at *now*, in seconds. Called every step, so it computes nothing."""
+        """Note that *count* things are complete at *now*, in seconds; nothing where as many are known of.
+
+        Called every step, or at times of its own by a thread that draws, so it computes nothing.
+        """
+        before = self._newest
+        if before is not None and count <= before[0]:
+            return
         newest = (count, now, self._paused_seconds)
         if self._first is None:
             self._first = newest
             self._recent.append(newest)
         self._newest = newest
 
+    @property
+    def begun(self) -> bool:
+        """Whether the first thing is complete."""
+        return self._first is not None
+
     def pause(self, now: float) -> None:
         """Stop counting time towards the rate, for a validation between two steps."""
         self._paused_at = now
 
     def resume(self, now: float) -> None:
-        """Count time again."""
-        if self._paused_at is not None:
-            self._paused_seconds += now - self._paused_at
-            self._paused_at = None
+        """Count time again; the newest thing counts as complete now, with the pause in its time and not in its work."""
+        if self._paused_at is None:
+            return
+        pause = now - self._paused_at
+        self._paused_at = None
+        self._paused_seconds += pause
+        if self._newest is not None:
+            count, marked, paused = self._newest
+            self._newest = (count, marked + pause, paused + pause)
 
     def per_second(self) -> float | None:
         """Return the rate over about the last ten seconds without pauses, or None when it is not known."""

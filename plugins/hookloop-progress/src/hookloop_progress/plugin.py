@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -26,7 +27,10 @@ Style = Literal["auto", "rich", "notebook", "lines"]
 
 
 class Display(Protocol):
-    """Where progress is shown. ``due`` is when `draw` is to be called next, by the run's clock."""
+    """Where progress is shown. ``due`` is when `draw` is to be called next, by the run's clock.
+
+    One that is never due has a thread, and draws by itself.
+    """
 
     due: float
 
@@ -80,6 +84,8 @@ class Progress:
     @hookimpl
     def on_ready(self, run: Run) -> None:
         """Open the display: from now on nothing but training happens, so nobody else needs the terminal."""
+        if vars(self).pop("report", self) is None:  # after another run
+            run.plugins.refresh()
         if run.rank == 0 and sys.stderr is not None and not is_quiet(run):
             self.tracker = Tracker(self.config.metrics, run.clock())
             self.display = make_display(self.config, self.tracker, run, sys.stderr, os.environ)
@@ -103,7 +109,7 @@ class Progress:
     @hookimpl
     def on_train_epoch_end(self, run: Run) -> None:
         """Show the epoch's bar as complete."""
-        self.tracker.end_epoch(run)
+        self.tracker.end_epoch(run, run.clock())
 
     @hookimpl
     def on_epoch_end(self) -> None:
@@ -116,13 +122,24 @@ class Progress:
         now = run.clock()
         self.tracker.steps.mark(run.step, now)
         display = self.display
-        if display is None:
-            return
-        if self.epoch_ended:
+        if display is None or display.due == math.inf:
+            self.leave_steps_alone(run)
+        elif self.epoch_ended:
             self.epoch_ended = False
             display.end_epoch(now)
         elif now >= display.due:
             display.draw(now)
+
+    def leave_steps_alone(self, run: Run) -> None:
+        """Have no more steps reported: a display with a thread looks for itself, and counts what it finds."""
+        if self.tracker.fitting:
+            vars(self)["report"] = None
+            run.plugins.refresh()
+
+    @hookimpl
+    def on_fit_end(self, run: Run) -> None:
+        """Count the last steps."""
+        self.tracker.count_steps(run, run.clock())
 
     @hookimpl
     def on_validation_start(self, run: Run) -> None:

@@ -69,12 +69,19 @@ class Tracker:
         """Note that an update was dropped: where ``max_steps`` ends the run, the epoch goes on longer for it."""
         self.batches = planned_batches(run)
 
-    def end_epoch(self, run: Run) -> None:
+    def end_epoch(self, run: Run, now: float) -> None:
         """Note how many batches the epoch really had: the length of a loader may be an estimate."""
         self.batches = run.batch_index
+        self.count_steps(run, now)
+
+    def count_steps(self, run: Run, now: float) -> None:
+        """Note how many steps are complete, from the first on: how long that took is none of the others' time."""
+        if self.steps.begun:
+            self.steps.mark(run.step, now)
 
     def start_evaluation(self, run: Run, now: float) -> None:
         """Begin to show an evaluation."""
+        self.count_steps(run, now)
         self.steps.pause(now)
         self.stage = run.stage
         self.evaluation = Pace()
@@ -95,6 +102,8 @@ class Tracker:
         """Return what there is to show of *run* now. Only plain numbers are read, so any thread may ask."""
         now = run.clock()
         ended = run.outcome is not None
+        if not ended:
+            self.count_steps(run, now)
         steps = run.step if run.outcome == "completed" else run.total_steps
         pace = self.steps if self.fitting else self.evaluation
         return View(
