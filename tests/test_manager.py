@@ -242,6 +242,29 @@ def test_a_plugin_that_masks_a_hook_of_its_own_or_puts_it_back_is_looked_at_anew
     assert seen == ["a", "b", "b", "a", "b"]
 
 
+def test_a_hook_that_was_masked_from_the_start_can_be_put_back_in_its_place():
+    (a, b, c), seen = listeners("a", "b", "c")
+    b.plugin.on_step_end = None
+    manager = manager_of(a, b, c)
+    manager.hooks.on_step_end(RUN)
+    assert (seen, manager.chain("on_step_end")) == (["a", "c"], ["a", "c"])
+    del b.plugin.on_step_end
+    a.plugin.on_step_end = None
+    manager.refresh()
+    manager.hooks.on_step_end(RUN)
+    assert (seen, manager.chain("on_step_end")) == (["a", "c", "b", "c"], ["b", "c"])
+
+
+def test_an_attribute_that_is_none_and_no_hook_masks_nothing():
+    (a,), seen = listeners("a")
+    a.plugin.listener = a.plugin.name = None
+    manager = manager_of(a)
+    a.plugin.name = "b"
+    manager.refresh()
+    manager.hooks.on_step_end(RUN)
+    assert seen == ["b"]
+
+
 def test_unregistering_returns_the_plugin():
     (a,), _ = listeners("a")
     manager = manager_of(a)

@@ -38,6 +38,7 @@ class Implementation(Protocol):
     function: Function
     argnames: tuple[str, ...]
     kwargnames: tuple[str, ...]
+    plugin: object
     plugin_name: str
     wrapper: bool
     tryfirst: bool

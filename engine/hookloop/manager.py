@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -78,6 +78,7 @@ class PluginManager:
         self._known: dict[str, LoadedPlugin] = {}
         self._timings: dict[tuple[str, str], Timing] = {}
         self._pluggy = pluggy.PluginManager(PROJECT)
+        self._masks: frozenset[tuple[str, str]] = frozenset()  # what pluggy does not know of
 
     def __iter__(self) -> Iterator[LoadedPlugin]:
         """Iterate over the plugins in call order."""
@@ -120,9 +121,12 @@ class PluginManager:
         """Look anew at which hooks each plugin implements.
 
         For one that has masked hooks of its own with None, or put them back, since it knows what there is to do now.
-        It takes some milliseconds: once a run, and not in each step.
+        It takes a millisecond, and for hooks that are put back some more: once a run, and not in each step.
         """
-        self._rebuild(self._loaded)
+        if self._masks <= masks_of(self._loaded):
+            self._freeze()  # which looks for masks; pluggy knows of all there is
+        else:
+            self._rebuild(self._loaded)
 
     def chain(self, hook: str) -> list[str]:
         """Return the names of the plugins that implement *hook*, in the order in which they are called."""
@@ -131,7 +135,8 @@ class PluginManager:
     def implementations(self, hook: str) -> list[Implementation]:
         """Return who implements *hook*, in call order."""
         own = {each.instance for each in self._loaded if each.builtin}
-        return call_order(getattr(self._pluggy.hook, hook).get_hookimpls(), self._infos[hook].kind, own)
+        found = [each for each in getattr(self._pluggy.hook, hook).get_hookimpls() if not is_masked(each)]
+        return call_order(found, self._infos[hook].kind, own)
 
     def timings(self) -> list[Timing]:
         """Return the time per plugin and hook, the slowest first."""
@@ -230,7 +235,7 @@ class PluginManager:
             fresh.add_hookspecs(specification)
         for each in reversed(ordered):
             fresh.register(each.plugin, name=each.instance)
-        self._pluggy, self._loaded = fresh, ordered
+        self._pluggy, self._loaded, self._masks = fresh, ordered, masks_of(ordered)
         self._known.update({each.instance: replace(each, plugin=None, options=None) for each in ordered})
         self._freeze()
 
@@ -242,6 +247,22 @@ class PluginManager:
             parameters = specification.argnames + specification.kwargnames
             supervisor = self.postponed if info.kind == "deferred" else self
             setattr(self.hooks, name, freeze(name, info, parameters, implementations, supervisor))
+
+
+def masks_of(plugins: Iterable[LoadedPlugin]) -> frozenset[tuple[str, str]]:
+    """Return instance and name of whatever of a class the plugin itself has None for."""
+    return frozenset(
+        (each.instance, name)
+        for each in plugins
+        for name, value in getattr(each.plugin, "__dict__", {}).items()
+        if value is None and hasattr(type(each.plugin), name)
+    )
+
+
+def is_masked(implementation: Implementation) -> bool:
+    """Return whether a plugin has put None in the place of the method since it was registered."""
+    own = getattr(implementation.plugin, "__dict__", {})
+    return own.get(getattr(implementation.function, "__name__", ""), implementation) is None
 
 
 def has_state(loaded: LoadedPlugin) -> bool:
