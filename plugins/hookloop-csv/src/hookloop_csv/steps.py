@@ -89,7 +89,7 @@ class StepRows:
         if self.last_step == row["step"]:
             self.replace_last({**self.last, **row})
         else:
-            self.last, self.last_step = row, step_of(row)
+            self.last, self.last_step = row, row["step"]
             self.ready.append(row)
 
     def end_epoch(self, run: Run) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hookloop.loggers import encode_row
 from hookloop_remote.options import make_backoff, make_poster, make_wire
 from hookloop_remote.queues import open_queues
-from hookloop_remote.rows import Counts, Logged, Place, decode, digest, place_of, row_id, run_id
+from hookloop_remote.rows import Logged, Place, decode, digest, place_of, run_id
 from hookloop_remote.sender import Sender, Tally
 from hookloop_remote.spool import Spool
 
@@ -93,29 +93,35 @@ class Outbox:
         if self.sender is None:
             self.dropped += len(rows)
             return
-        lines = [line for row in rows if (line := self._line(stage, *row))]
+        lines = self._lines(stage, rows)
         kept = self._keep(lines)
         self.dropped += len(lines) - kept
 
-    def _line(self, stage: str, place: Counts, metrics: Mapping[str, float], seconds: float) -> bytes:
-        """Return the line of a row; an empty one where the very same was delivered before a resume."""
-        identity = row_id(self.run, stage if stage == "train" else f"{stage}-{self.evaluation}", place)
-        if self._known and self._known.pop(identity, None) == digest(metrics):
-            self.skipped += 1
-            return b""
-        return encode_row(
-            {
+    def _lines(self, stage: str, rows: Sequence[Logged]) -> list[bytes]:
+        """Return the line of each row, but of those where the very same was delivered before a resume.
+
+        The id of a row that is of a step which is trained again after a resume is the same.
+        """
+        lines = []
+        begin = f"{self.run}:{stage}" if stage == "train" else f"{self.run}:{stage}-{self.evaluation}"
+        for (step, epoch, nth), metrics, seconds in rows:
+            identity = f"{begin}:{step}:{epoch}:{nth}"
+            if self._known and self._known.pop(identity, None) == digest(metrics):
+                self.skipped += 1
+                continue
+            row = {
                 "id": identity,
                 "run": self.run,
                 "name": self.name,
                 "stage": stage,
-                "step": place[0],
-                "epoch": place[1],
+                "step": step,
+                "epoch": epoch,
                 "time": seconds,
                 "dropped": self.dropped,
-                "metrics": metrics if type(metrics) is dict else dict(metrics),
+                "metrics": metrics,
             }
-        )
+            lines.append(encode_row(row))
+        return lines
 
     def _keep(self, lines: Sequence[bytes]) -> int:
         """Put *lines* into the queue and return how many of them, the first ones, are in it."""

@@ -13,7 +13,7 @@ from hookloop_remote.endpoint import parse_url
 from hookloop_remote.options import check_headers, check_url, check_value, make_poster
 from hookloop_remote.outbox import Outbox
 from hookloop_remote.queues import folder_of
-from hookloop_remote.rows import Chooser, Counts, Format, Layout, Place, metrics_of
+from hookloop_remote.rows import Chooser, Counts, Format, Layout, Logged, Place, metrics_of
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -180,22 +180,22 @@ class Remote:
         self.outbox.open(anew=anew, resumed_at=resumed_at)
 
     @hookimpl
-    def write_rows(self, rows: Sequence[Mapping[str, float]]) -> None:
+    def write_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Put all rows that were logged into the queue."""
         if self.outbox is None:
             return
-        chosen = []
+        chosen: list[Logged] = []
         for row in rows:
             metrics = self.chooser.choose(metrics_of(row))
             if metrics:
-                chosen.append((self.place(int(row["step"]), int(row["epoch"])), metrics, row["time"]))
+                chosen.append((self.place(row["step"], row["epoch"]), metrics, row["time"]))
         self.outbox.put(self.stage, *chosen)
 
     @hookimpl
     def on_metrics(self, metrics: Mapping[str, float]) -> None:
         """Collect the newest values until a row is due."""
         if self.outbox is not None:
-            self.collected.update(self.chooser.choose(metrics))
+            self.collected.update(self.chooser.choose(dict(metrics)))
 
     @hookimpl(tryfirst=True)
     def decide(self, run: Run) -> None:

@@ -18,7 +18,6 @@ Format = Literal["json", "form"]
 Layout = Literal["row", "keras"]
 
 RUN_FILE = "run"
-COUNTERS = ("step", "epoch", "time")
 
 
 class Place(NamedTuple):
@@ -33,14 +32,13 @@ Counts = tuple[int, int, int]  # the same as a tuple of no class of its own, whi
 
 
 # A row in the making: where it belongs, its metrics, and when they were logged, in seconds since 1970.
-Logged = tuple[Counts, Mapping[str, float], float]
+Logged = tuple[Counts, dict[str, float], float]
 
 
 def metrics_of(row: Mapping[str, float]) -> dict[str, float]:
     """Return the metrics of a row of the run."""
     metrics = dict(row)
-    for name in COUNTERS:
-        del metrics[name]
+    del metrics["step"], metrics["epoch"], metrics["time"]
     return metrics
 
 
@@ -56,12 +54,6 @@ def run_id(directory: Path, *, anew: bool) -> str:
     part.write_text(made + "\n", encoding="ascii")
     part.replace(path)
     return made
-
-
-def row_id(run: str, stage: str, place: Counts) -> str:
-    """Return the id of a row: that of a step that is trained again after a resume is the same."""
-    step, epoch, nth = place
-    return f"{run}:{stage}:{step}:{epoch}:{nth}"
 
 
 def digest(metrics: Mapping[str, Any]) -> bytes:
@@ -95,7 +87,7 @@ class Chooser:
         self._known: dict[str, bool] = {}
         self._takes_all = self._include == ("*",) and not self._exclude
 
-    def choose(self, metrics: Mapping[str, float]) -> Mapping[str, float]:
+    def choose(self, metrics: dict[str, float]) -> dict[str, float]:
         """Return those of *metrics* that are wanted."""
         if self._takes_all:
             return metrics
