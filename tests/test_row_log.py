@@ -153,10 +153,15 @@ def test_another_rank_hands_nothing_over(log):
 
 
 def test_what_fails_on_the_thread_fails_the_run_by_its_name_and_costs_nobody_a_row(tiny_run):
-    fails, takes = Fails(lambda row: row["step"] == 3), Takes()
+    def sleep(run):
+        logs.append(run.directory / "metrics.jsonl")
+        time.sleep(0.3)
+
+    logs, fails, takes = [], Fails(lambda row: row["step"] == 3), Takes()
     with pytest.raises(PluginHookError, match=r"'fails'.* write_rows .*no room"):
-        tiny_run([fails, takes, At(4, lambda run: time.sleep(0.3))], epochs=1, steps=6)
-    assert takes.steps == [1, 2, 3, 4]
+        tiny_run([fails, takes, At(3, sleep), At(4, sleep)], epochs=1, steps=6)
+    assert takes.rows == read_metrics(logs[0])
+    assert 3 <= takes.steps[-1] <= 4
 
 
 def test_what_fails_at_once_fails_the_run_in_that_step(tiny_run):

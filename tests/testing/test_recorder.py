@@ -33,6 +33,16 @@ def test_arguments_are_copies_outside_of_the_graph(hook_recorder, tiny_run):
     assert hook_recorder.of("on_run_end")[0].arguments == {"outcome": "completed"}
 
 
+def test_deferred_calls_are_kept_apart_as_they_have_no_place_in_the_order(hook_recorder, tiny_run):
+    result = tiny_run([hook_recorder], epochs=1, steps=2)
+    calls = hook_recorder.of("write_rows")
+    assert [row for call in calls for row in call.arguments["rows"]] == result.history
+    assert hook_recorder.count("write_rows") == len(calls) > 0
+    assert "write_rows" not in hook_recorder.names
+    with pytest.raises(ValueError, match=r"not the same in every run: look at .of\('write_rows'\)"):
+        hook_recorder.assert_order("on_run_start", "write_rows")
+
+
 def test_a_hook_without_a_run_is_recorded_as_well(hook_recorder):
     hook_recorder.add_commands("app")
     assert hook_recorder.of("add_commands")[0].arguments == {"app": "app"}

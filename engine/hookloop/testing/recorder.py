@@ -85,8 +85,13 @@ class HookRecorder:
         return [each for each in (*self.calls, *self.deferred) if each.hook == hook]
 
     def assert_order(self, *hooks: str) -> None:
-        """Assert that *hooks* were called in this order, whatever was called in between."""
+        """Assert that *hooks* were called in this order, whatever was called in between.
+
+        ValueError for one that is deferred, which has no place in the order.
+        """
         check_names(hooks)
+        for hook in filter(is_deferred, hooks):
+            raise ValueError(f"{hook} comes at a time that is not the same in every run: look at .of('{hook}')")
         rest = iter(self.names)
         for index, hook in enumerate(hooks):
             if hook not in rest:  # this walks on to the place after it
@@ -97,8 +102,13 @@ class HookRecorder:
         """Remember a call of *hook* with *arguments* by name."""
         run = arguments.get("run")
         others = {name: copied(value) for name, value in arguments.items() if name != "run"}
-        calls = self.deferred if hook_info(SPECS[hook]).kind == "deferred" else self.calls
+        calls = self.deferred if is_deferred(hook) else self.calls
         calls.append(Call(hook, {} if run is None else run.counters(), others))
+
+
+def is_deferred(hook: str) -> bool:
+    """Return whether the clock, and not the order of events, says when *hook* is called."""
+    return hook_info(SPECS[hook]).kind == "deferred"
 
 
 def check_names(hooks: Iterable[str]) -> None:
