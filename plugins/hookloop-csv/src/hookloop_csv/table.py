@@ -98,9 +98,15 @@ class Table:
         for row in rows:
             if not row.keys() <= self._known:
                 self._make_columns(row)
-        lines = [self._line(row) for row in rows]
-        self._put(self._end, b"".join(lines))
-        self._last_start = self._end - len(lines[-1])
+        lines = self._lines_of_numbers(rows)
+        if lines is not None:
+            before_last = lines.rfind(b"\n", 0, -1) + 1
+        else:
+            each = [self._line(row) for row in rows]
+            lines, before_last = b"".join(each), sum(map(len, each[:-1]))
+        start = self._end
+        self._put(start, lines)
+        self._last_start = start + before_last
 
     def replace_last(self, row: Row) -> None:
         """Write *row* over the last one."""
@@ -159,6 +165,18 @@ class Table:
         if self._separator != ",":
             cells = cells.replace(b",", self._separator.encode())
         return (cells.replace(GAP, self._gap) if gaps else cells) + b"\n"
+
+    def _lines_of_numbers(self, rows: Sequence[Row]) -> bytes | None:
+        """Return the lines of *rows* at once, or None where one has something else than numbers, or lacks one."""
+        if self._separator != "," or len(self.columns) == 1:
+            return None
+        try:
+            cells = to_json([self._in_order(row) for row in rows], fallback=str)[2:-2]
+        except (KeyError, ValueError):
+            return None
+        lines = cells.replace(b"],[", b"\n") + b"\n"
+        # Of a list in a cell, at least one bracket is left.
+        return None if lines.translate(None, IN_NUMBERS + b"\n") else lines
 
     def _put(self, start: int, data: bytes) -> None:
         """Write *data* from *start* on as the end of the file; what a full disk cuts short, the next writes over."""
