@@ -1,12 +1,13 @@
 """Rows reach whoever writes them, each once and in order, from whatever thread, and what fails there is not lost."""
 
+import resource
 import threading
 import time
 from types import SimpleNamespace
 
 import pytest
 
-from hookloop import HookloopError, PluginHookError, hookimpl
+from hookloop import LogError, PluginHookError, hookimpl
 from hookloop.hookspecs import SPECIFICATIONS
 from hookloop.loading import LoadedPlugin
 from hookloop.manager import PluginManager
@@ -200,11 +201,55 @@ def test_of_several_that_fail_each_is_told(log):
     rows.flush()
 
 
+class Asks:
+    """Has the rows handed over at each step, and says what it likes of whose fault that is."""
+
+    @hookimpl
+    def on_step_end(self, run):
+        run.flush_rows()
+
+    def state_dict(self):
+        return {}
+
+    def load_state_dict(self, state):
+        pass
+
+
+class FailsToo(Fails):
+    pass
+
+
+@pytest.mark.parametrize("kinds", [(Fails,), (Fails, FailsToo)])
+def test_what_fails_is_never_the_fault_of_who_asks_for_rows(tiny_run, kinds):
+    fail = [kind(lambda row: row["step"] == 2) for kind in kinds]
+    with pytest.raises(PluginHookError, match=r"^plugin 'fails' .* write_rows failed"):
+        tiny_run([Asks(), *fail], epochs=1, steps=4)
+
+
+def test_a_log_that_cannot_be_written_is_not_the_fault_of_who_asks_for_rows(tiny_run):
+    class Full(Asks):
+        @hookimpl
+        def on_step_end(self, run):
+            if run.step == 3:
+                size_bytes = (run.directory / "metrics.jsonl").stat().st_size
+                resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, limits[1]))
+                run.flush_rows()
+
+        @hookimpl
+        def on_exception(self):
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with pytest.raises(LogError, match=r"metrics\.jsonl cannot be written: File too large") as caught:
+        tiny_run([Full()], epochs=1, steps=4)
+    assert "plugin" not in str(getattr(caught.value, "__notes__", ""))
+
+
 def test_a_log_that_cannot_be_written_is_told_once_and_plugins_get_their_rows_all_the_same(log, tmp_path):
     (tmp_path / "metrics.jsonl").mkdir()
     takes = Takes()
     rows, run = log(loaded("takes", takes))
-    with pytest.raises(HookloopError, match=r"metrics\.jsonl cannot be written"):
+    with pytest.raises(LogError, match=r"metrics\.jsonl cannot be written"):
         add(rows, run, 1)
     add(rows, run, 2)
     rows.flush()

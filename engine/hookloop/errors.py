@@ -45,6 +45,10 @@ class DataError(HookloopError):
     """A loader that cannot be trained on: empty, or ended before the length it announced."""
 
 
+class LogError(HookloopError):
+    """The run's log, which everything else goes by, cannot be written. It is no plugin's fault, whoever flushes it."""
+
+
 class SnapshotError(HookloopError):
     """A snapshot that cannot be written, found, read or exported; the message names the path and the way out."""
 

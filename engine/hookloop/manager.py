@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from hookloop.calling import Postponed, Timing
+from hookloop.calling import Postponed, Timing, raise_all
 from hookloop.control import Skip
 from hookloop.dispatch import Implementation, call_order, freeze
-from hookloop.errors import PluginConfigError, PluginHookError
+from hookloop.errors import LogError, PluginConfigError, PluginHookError
 from hookloop.loading import LoadedPlugin
 from hookloop.markers import PROJECT, HookInfo, hook_info
 from hookloop.ordering import sort_plugins
@@ -174,6 +174,20 @@ class PluginManager:
                 with self._attributed(each, "load_state_dict", step):
                     each.plugin.load_state_dict(states[name]["state"])
 
+    def settle(self, hook: str, errors: Sequence[BaseException] = ()) -> None:
+        """Raise *errors*, and what plugins raised in the deferred *hook*: one as it is, several as a group.
+
+        The group is the first plugin's fault, and never of one that happens to be called when it is raised.
+        """
+        raised = [*errors, *self.postponed.settle()]
+        try:
+            raise_all(hook, raised)
+        except BaseExceptionGroup as group:
+            verdict = next(filter(None, map(culprit, raised)), None)
+            if verdict is not None:
+                blame(group, verdict)
+            raise
+
     # What dispatch asks of its supervisor.
 
     def timing(self, plugin: str, hook: str) -> Timing | None:
@@ -185,7 +199,7 @@ class PluginManager:
     def failed(self, timing: Timing, error: BaseException, arguments: tuple[Any, ...]) -> None:
         """Put the plugin's name on *error* and raise it, unless the plugin's policy is to go on without it."""
         plugin = self._known.get(timing.plugin)  # None for the engine's own
-        if plugin is None or not isinstance(error, Exception) or isinstance(error, Skip) or culprit(error):
+        if plugin is None or not isinstance(error, Exception) or isinstance(error, Skip) or is_of_another(error):
             raise error
         step = getattr(arguments[0], "step", 0) if arguments else 0
         self._judge(plugin, timing.hook, step, error)
@@ -196,6 +210,8 @@ class PluginManager:
         try:
             yield
         except Exception as error:
+            if is_of_another(error):
+                raise
             self._judge(plugin, method, step, error)
 
     def _judge(self, plugin: LoadedPlugin, hook: str, step: int, error: Exception) -> None:
@@ -274,6 +290,11 @@ def blame(error: BaseException, verdict: PluginHookError) -> None:
     """Remember on *error* whose it is: it travels unchanged, so that wrappers and skips work as in pluggy."""
     error.__hookloop__ = verdict  # type: ignore[attr-defined]
     error.add_note(str(verdict))
+
+
+def is_of_another(error: BaseException) -> bool:
+    """Return whether *error* is known not to be of the plugin that it was raised in."""
+    return isinstance(error, LogError) or culprit(error) is not None
 
 
 def culprit(error: BaseException) -> PluginHookError | None:

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from hookloop.errors import ConfigError, HookloopError
+from hookloop.errors import ConfigError, LogError
 from hookloop.json_rows import encode_row, from_json, to_json
 
 log = logging.getLogger("hookloop")
@@ -129,7 +129,7 @@ class Records:
         out, and a resumed run cuts it off.
         JSON has no NaN and no infinity; they are written as the strings ``"NaN"``, ``"Infinity"``, ``"-Infinity"``,
         which ``float()`` reads.
-        Raises HookloopError where there is no room; then the file has the first rows, as many as there was room for.
+        Raises LogError where there is no room; then the file has the first rows, as many as there was room for.
         """
         path = self.directory / METRICS
         try:
@@ -139,7 +139,7 @@ class Records:
             append_lines(self._metrics, [encode_row(row) + b"\n" for row in rows])
         except OSError as error:
             way_out = "When that is mended, --resume goes on from the last snapshot."
-            raise HookloopError(f"{path} cannot be written: {error.strerror}. {way_out}") from error
+            raise LogError(f"{path} cannot be written: {error.strerror}. {way_out}") from error
 
     def go_on(self, rows: int) -> list[dict[str, float]]:
         """Drop what a run that was killed logged after its checkpoint, all but the first *rows*; return those."""

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from hookloop.bursts import Bursts
-from hookloop.calling import raise_all
-from hookloop.errors import HookloopError
+from hookloop.errors import LogError
 
 if TYPE_CHECKING:
     from hookloop.manager import PluginManager
@@ -34,12 +33,12 @@ class RowLog:
         self._run: Run | None = None
         self._bursts = Bursts(self._hand_over)
         self._takes = self._logs = records.writes
-        self._error: HookloopError | None = None
+        self._error: LogError | None = None
 
     def add(self, run: Run, metrics: Mapping[str, float]) -> None:
         """Take what was logged up to this boundary: it is handed over now, or with the next tenth of a second's.
 
-        A metric that is called like a counter is ``logged/step`` and so on. Raises HookloopError where
+        A metric that is called like a counter is ``logged/step`` and so on. Raises LogError where
         ``metrics.jsonl`` cannot be written, and what plugins raise.
         """
         row = {"step": run.step, "epoch": run.epoch, "time": time.time(), **metrics}
@@ -69,7 +68,7 @@ class RowLog:
         if self._logs:
             try:
                 self.records.append(rows)
-            except HookloopError as error:
+            except LogError as error:
                 self._logs, self._error = False, error
         handed, rows[:] = tuple(rows), ()
         if self.plugins.hooks.write_rows:
@@ -77,9 +76,8 @@ class RowLog:
 
     def _settle(self) -> None:
         """Raise what has gone wrong."""
-        errors = [] if self._error is None else [self._error]
-        self._error = None
-        raise_all("write_rows", [*errors, *self.plugins.postponed.settle()])
+        error, self._error = self._error, None
+        self.plugins.settle("write_rows", () if error is None else (error,))
 
 
 def beside_counters(metrics: Mapping[str, float]) -> dict[str, float]:
