@@ -5,11 +5,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from hookloop.blame import culprit
 from hookloop.control import Skip, SkipBatch
 from hookloop.errors import ConfigError, PluginConfigError, PluginHookError
 from hookloop.hookspecs import SPECIFICATIONS
 from hookloop.loading import LoadedPlugin
-from hookloop.manager import PluginManager, culprit
+from hookloop.manager import PluginManager
 from hookloop.markers import hookimpl
 
 RUN = SimpleNamespace(step=7)

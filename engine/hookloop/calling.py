@@ -35,32 +35,6 @@ class Supervisor(Protocol):
         """Note whose exception this is; return when training goes on without it, else raise it."""
 
 
-class Postponed:
-    """Stands before a supervisor for hooks that are called on a thread which cannot raise: it keeps what they raise."""
-
-    def __init__(self, supervisor: Supervisor) -> None:
-        self.supervisor = supervisor
-        self.failures: list[tuple[Timing, BaseException, tuple[Any, ...]]] = []
-
-    def timing(self, plugin: str, hook: str) -> Timing | None:
-        """Return where to add up the time."""
-        return self.supervisor.timing(plugin, hook)
-
-    def failed(self, timing: Timing, error: BaseException, arguments: tuple[Any, ...]) -> None:
-        """Keep *error*, for `settle`."""
-        self.failures.append((timing, error, arguments))
-
-    def settle(self) -> list[BaseException]:
-        """Hand on what was kept, the oldest first; return what the supervisor raised of it."""
-        raised: list[BaseException] = []
-        while self.failures:
-            try:
-                self.supervisor.failed(*self.failures.pop(0))
-            except BaseException as error:
-                raised.append(error)
-        return raised
-
-
 Entry = tuple[Function, Timing]
 
 

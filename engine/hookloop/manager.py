@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from hookloop.calling import Postponed, Timing, raise_all
+from hookloop.blame import blame, is_of_another
+from hookloop.calling import Timing
 from hookloop.control import Skip
 from hookloop.dispatch import Implementation, call_order, freeze
-from hookloop.errors import LogError, PluginConfigError, PluginHookError
+from hookloop.errors import PluginConfigError, PluginHookError
 from hookloop.loading import LoadedPlugin
 from hookloop.markers import PROJECT, HookInfo, hook_info
+from hookloop.masks import is_masked, masks_of
 from hookloop.ordering import sort_plugins
+from hookloop.postponed import Postponed
 
 log = logging.getLogger("hookloop.plugins")
 
@@ -174,20 +177,6 @@ class PluginManager:
                 with self._attributed(each, "load_state_dict", step):
                     each.plugin.load_state_dict(states[name]["state"])
 
-    def settle(self, hook: str, errors: Sequence[BaseException] = ()) -> None:
-        """Raise *errors*, and what plugins raised in the deferred *hook*: one as it is, several as a group.
-
-        The group is the first plugin's fault, and never of one that happens to be called when it is raised.
-        """
-        raised = [*errors, *self.postponed.settle()]
-        try:
-            raise_all(hook, raised)
-        except BaseExceptionGroup as group:
-            verdict = next(filter(None, map(culprit, raised)), None)
-            if verdict is not None:
-                blame(group, verdict)
-            raise
-
     # What dispatch asks of its supervisor.
 
     def timing(self, plugin: str, hook: str) -> Timing | None:
@@ -265,38 +254,6 @@ class PluginManager:
             setattr(self.hooks, name, freeze(name, info, parameters, implementations, supervisor))
 
 
-def masks_of(plugins: Iterable[LoadedPlugin]) -> frozenset[tuple[str, str]]:
-    """Return instance and name of whatever of a class the plugin itself has None for."""
-    return frozenset(
-        (each.instance, name)
-        for each in plugins
-        for name, value in getattr(each.plugin, "__dict__", {}).items()
-        if value is None and hasattr(type(each.plugin), name)
-    )
-
-
-def is_masked(implementation: Implementation) -> bool:
-    """Return whether a plugin has put None in the place of the method since it was registered."""
-    own = getattr(implementation.plugin, "__dict__", {})
-    return own.get(getattr(implementation.function, "__name__", ""), implementation) is None
-
-
 def has_state(loaded: LoadedPlugin) -> bool:
     """Return whether a plugin takes part in checkpoints: it can both give its state and take it back."""
     return hasattr(loaded.plugin, "state_dict") and hasattr(loaded.plugin, "load_state_dict")
-
-
-def blame(error: BaseException, verdict: PluginHookError) -> None:
-    """Remember on *error* whose it is: it travels unchanged, so that wrappers and skips work as in pluggy."""
-    error.__hookloop__ = verdict  # type: ignore[attr-defined]
-    error.add_note(str(verdict))
-
-
-def is_of_another(error: BaseException) -> bool:
-    """Return whether *error* is known not to be of the plugin that it was raised in."""
-    return isinstance(error, LogError) or culprit(error) is not None
-
-
-def culprit(error: BaseException) -> PluginHookError | None:
-    """Return the error that names the plugin which raised *error*, or None when it was not a plugin."""
-    return getattr(error, "__hookloop__", None)

@@ -77,7 +77,7 @@ class RowLog:
     def _settle(self) -> None:
         """Raise what has gone wrong."""
         error, self._error = self._error, None
-        self.plugins.settle("write_rows", () if error is None else (error,))
+        self.plugins.postponed.settle("write_rows", () if error is None else (error,))
 
 
 def beside_counters(metrics: Mapping[str, float]) -> dict[str, float]:

@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 
+from hookloop.blame import culprit
 from hookloop.control import Skip, handled_signals
 from hookloop.errors import HookloopError
 from hookloop.evaluation import set_training
-from hookloop.manager import culprit
 from hookloop.opening import Command, Session, open_session
 from hookloop.plan import Plan
 from hookloop.preparing import prepare

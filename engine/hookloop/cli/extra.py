@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from cyclopts import CommandCollisionError, Group
 
 from hookloop._version import __version__
+from hookloop.blame import culprit
 from hookloop.cli.app import OWN_COMMANDS
 from hookloop.config import ConfigTree
 from hookloop.discovery import find_candidates
@@ -23,7 +24,7 @@ from hookloop.draft import select
 from hookloop.errors import ConfigError, PluginConfigError, PluginLoadError, Problem
 from hookloop.hookspecs import SPECIFICATIONS
 from hookloop.loading import LoadedPlugin, assemble, load
-from hookloop.manager import PluginManager, culprit
+from hookloop.manager import PluginManager
 from hookloop.names import canonical
 from hookloop.plan import spec_parameters
 from hookloop.plugin_options import validate_options
