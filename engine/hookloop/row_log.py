@@ -6,7 +6,7 @@ One handing over serves all: what each would do with a row between two steps of 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hookloop.bursts import Bursts
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hookloop.records import Records
     from hookloop.run import Run
 
-COUNTERS = ("step", "epoch", "time")
+COUNTERS = ("step", "epoch", "time")  # what a row has beside metrics
 
 
 class RowLog:
@@ -32,7 +32,7 @@ class RowLog:
         self.plugins = plugins
         self._run: Run | None = None
         self._bursts = Bursts(self._hand_over)
-        self._takes = self._logs = records.writes
+        self._logs = True
         self._error: LogError | None = None
 
     def add(self, run: Run, metrics: Mapping[str, float]) -> None:
@@ -43,9 +43,10 @@ class RowLog:
         """
         row = {"step": run.step, "epoch": run.epoch, "time": time.time(), **metrics}
         if len(row) != len(metrics) + len(COUNTERS):
-            row = {"step": run.step, "epoch": run.epoch, "time": time.time(), **beside_counters(metrics)}
+            row = {"step": run.step, "epoch": run.epoch, "time": time.time()}
+            row |= {column(name): value for name, value in metrics.items()}
         run.history.append(row)
-        if self._takes:
+        if self.records.writes:
             self._run = run
             self._bursts.add(row)
             if self._error is not None or self.plugins.postponed.failures:
@@ -80,6 +81,6 @@ class RowLog:
         self.plugins.postponed.settle("write_rows", () if error is None else (error,))
 
 
-def beside_counters(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Return *metrics* with other names for those that are called like a counter."""
-    return {f"logged/{name}" if name in COUNTERS else name: value for name, value in metrics.items()}
+def column(name: str, reserved: Container[str] = COUNTERS) -> str:
+    """Return the name to log *name* under: a metric that is called like something *reserved* is ``logged/NAME``."""
+    return f"logged/{name}" if name in reserved else name

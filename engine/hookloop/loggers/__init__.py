@@ -2,9 +2,10 @@
 
 from hookloop.json_rows import encode_row, to_json
 from hookloop.loggers.groups import named_groups
-from hookloop.loggers.rows import COUNTERS, Row, Rows, column
+from hookloop.loggers.rows import Row, Rows
 from hookloop.loggers.sessions import LogSession, SessionLogger, lasting_id, safe_name
 from hookloop.loggers.worker import Worker
+from hookloop.row_log import COUNTERS, column
 
 __all__ = [
     "COUNTERS",

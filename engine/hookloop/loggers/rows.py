@@ -5,14 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any
 
+from hookloop.row_log import COUNTERS, column
+
 Row = dict[str, Any]
-
-COUNTERS = ("step", "epoch", "time")  # what a row of the engine's log has beside metrics
-
-
-def column(name: str, reserved: Container[str] = COUNTERS) -> str:
-    """Return the name to log *name* under: a metric that is called like something *reserved* is ``logged/NAME``."""
-    return f"logged/{name}" if name in reserved else name
 
 
 class Rows:

@@ -8,8 +8,9 @@ from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from hookloop.loggers.rows import COUNTERS, Row, Rows, column
+from hookloop.loggers.rows import Row, Rows
 from hookloop.markers import hookimpl
+from hookloop.row_log import COUNTERS, column
 
 if TYPE_CHECKING:
     from hookloop.run import Run

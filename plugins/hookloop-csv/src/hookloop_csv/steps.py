@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hookloop import Interval, Trigger
+from hookloop.loggers import column
 from hookloop_csv.table import WAY_OUT, Row, Table, TableError
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from hookloop_csv.plugin import MetricsCsv
 
 COUNTERS = ("step", "epoch", "seconds")
+RESERVED = (*COUNTERS, "time")  # here, or in a row that was logged
 EACH_STEP = Interval(1, "step")
 
 
@@ -109,7 +111,8 @@ class StepRows:
             if self.table is None:
                 self.open(run, lambda row: True)
             seconds = rounded(run.elapsed_seconds)
-            self.add({"step": run.step, "epoch": run.epoch, "seconds": seconds, **beside_counters(collected)})
+            metrics = {column(name, RESERVED): value for name, value in collected.items()}
+            self.add({"step": run.step, "epoch": run.epoch, "seconds": seconds, **metrics})
             self.write_ready()
         elif epoch_ended:
             self.end_epoch(run)
@@ -163,11 +166,6 @@ class StepRows:
 def rounded(seconds: float) -> float:
     """Return *seconds* in whole thousandths; cheaper than round(), in a row of a microsecond."""
     return int(1000 * seconds + 0.5) / 1000
-
-
-def beside_counters(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Return *metrics* by column: one with the name of a counter, here or in a row, goes under ``logged/``."""
-    return {f"logged/{name}" if name in (*COUNTERS, "time") else name: value for name, value in metrics.items()}
 
 
 def checked(row: Row, table: Table) -> Row:
